@@ -1,0 +1,1 @@
+//! Source and Destination traits and one module per system.

@@ -1,0 +1,1 @@
+//! Nouns and rules: schema, values, canonical form, identity, mapping, routing, plan.

@@ -1,0 +1,1 @@
+//! Executes a run: read, plan, write, checkpoint, recover.

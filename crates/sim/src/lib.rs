@@ -1,0 +1,1 @@
+//! Faithful simulator of the SaaS APIs with quotas and faults.

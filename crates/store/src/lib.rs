@@ -1,0 +1,1 @@
+//! Ledger, intents, cursors, runs and parked records in SQLite.
