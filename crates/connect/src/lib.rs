@@ -1,1 +1,23 @@
-//! Source and Destination traits and one module per system.
+//! [`Source`] and [`Destination`], the registry, and one module per system.
+//!
+//! A connector returns facts (records, answers, errors with their [effect](Error::effect)); it never touches the store,
+//! decides nothing about records and never retries a write whose effect is unknown. Those decisions are the engine's.
+//!
+//! Start reading at [`source`] and [`destination`]: the traits state the contract. [`conformance`] is the suite every
+//! connector runs.
+#![warn(missing_docs)]
+
+pub mod budget;
+pub mod clock;
+pub mod conformance;
+pub mod destination;
+pub mod error;
+pub mod postgres;
+pub mod registry;
+pub mod sharepoint;
+pub mod source;
+pub mod sqlite;
+
+pub use destination::Destination;
+pub use error::Error;
+pub use source::Source;

@@ -1,1 +1,29 @@
-//! Nouns and rules: schema, values, canonical form, identity, mapping, routing, plan.
+//! The nouns and rules of Syncline: schema, values, canonical form, identity, mapping, routing, plan, and the
+//! state machines of runs and cursors.
+//!
+//! Deliberately absent: I/O, clocks, randomness, async. Everything here is a pure function over plain data, so that
+//! each decision can be tested by itself and replayed from a log.
+//!
+//! Start reading at [`sync::Sync`] (what a user defines), then [`mapping`] (how one record is turned into what the
+//! destination should hold) and [`plan`] (what is to be done about it).
+#![warn(missing_docs)]
+
+pub mod batch;
+pub mod budget;
+pub mod canonical;
+pub mod connection;
+pub mod convert;
+pub mod counts;
+pub mod cursor;
+pub mod decimal;
+pub mod expr;
+pub mod guard;
+pub mod identity;
+pub mod mapping;
+pub mod plan;
+pub mod remedy;
+pub mod run;
+pub mod schema;
+pub mod sync;
+pub mod time;
+pub mod value;

@@ -1,0 +1,4 @@
+//! The suites every connector runs.
+
+pub mod destination;
+pub mod source;

@@ -1,0 +1,105 @@
+//! Reading records.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use syncline_core::{batch::Batch, cursor::Position, schema::Stream, sync::Overlap, value::Value};
+
+use crate::Error;
+
+/// A system records are read from, opened on one connection.
+///
+/// Contract, checked by [`crate::conformance::source`]:
+/// - Nothing is ever written to the source.
+/// - A full read returns every record that exists during the whole read with an unchanged key, null keys and
+///   duplicate keys included, ordered by key where the key is total.
+/// - An incremental read returns every record whose cursor is at or after the start position less the overlap and below
+///   the upper bound, ordered by (cursor, key); ties are never lost or split wrongly across pages.
+/// - Values keep the source's full precision. Values the batch cannot carry are an error that names column and type.
+/// - Memory is bounded by a few batches, whatever the size of the stream.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Finds a stream and describes it.
+    ///
+    /// # Errors
+    /// [`Kind::StreamMissing`](crate::error::Kind::StreamMissing) when there is none of this name.
+    async fn describe(&self, stream: &str) -> Result<Stream, Error>;
+
+    /// Names of at most 1,000 streams, for "did you mean".
+    async fn streams(&self) -> Result<Vec<String>, Error>;
+
+    /// Opens a listing.
+    async fn read(&self, request: Read) -> Result<Box<dyn Reader>, Error>;
+
+    /// The records with these keys, as they are now; keys that do not exist are left out, order is free. At most
+    /// [`FETCH_MAX`] keys.
+    async fn fetch(&self, request: Fetch) -> Result<Batch, Error>;
+
+    /// Keys that occur in more than one record (at most `limit`), for a key that nothing in the source guarantees to be
+    /// unique.
+    async fn duplicate_keys(
+        &self,
+        stream: &str,
+        key: &[String],
+        limit: usize,
+    ) -> Result<Vec<Vec<Value<'static>>>, Error>;
+}
+
+/// Most keys in one [`Source::fetch`].
+pub const FETCH_MAX: usize = 500;
+
+/// An open listing. Dropping it gives up the listing and whatever the source holds for it.
+#[async_trait]
+pub trait Reader: Send {
+    /// The next batch, never empty; `None` when the listing is complete. After an error the listing is over and was not
+    /// complete.
+    async fn next(&mut self) -> Result<Option<Batch>, Error>;
+
+    /// After a complete full listing: where an incremental read may start to miss nothing (the upper bound of the first
+    /// snapshot, with an empty key). `None` before the first batch, without a cursor column, and for incremental reads.
+    fn resume(&self) -> Option<Position>;
+}
+
+/// What to list.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// Stream, as the user wrote it.
+    pub stream: String,
+    /// Columns wanted, in this order; they are the fields of the batches.
+    pub columns: Vec<String>,
+    /// Key columns, all among `columns`.
+    pub key: Vec<String>,
+    /// Whether the key is unique and not null by the source's own guarantee, so that paging by it is total.
+    pub key_is_total: bool,
+    /// Cursor column, among `columns`.
+    pub cursor: Option<String>,
+    /// Column that marks a deleted record (non-null, and not `false`), among `columns`; such records are
+    /// [`RecordOp::Delete`](syncline_core::batch::RecordOp::Delete).
+    pub tombstone: Option<String>,
+    /// Full (`None`), or incremental from this position; a position with an empty key starts at the cursor value
+    /// itself, inclusive. Needs `cursor`.
+    pub from: Option<Position>,
+    /// How far before `from` an incremental read starts.
+    pub overlap: Overlap,
+    /// How far below "now" to stop where the database cannot tell its oldest writer.
+    pub lag: Duration,
+    /// Most records in a batch; at least 1.
+    pub batch_rows: usize,
+    /// A batch ends early when it holds about this many bytes.
+    pub batch_bytes: usize,
+}
+
+/// Which records to fetch.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// Stream, as the user wrote it.
+    pub stream: String,
+    /// Columns wanted, in this order.
+    pub columns: Vec<String>,
+    /// Key columns.
+    pub key: Vec<String>,
+    /// Tombstone column.
+    pub tombstone: Option<String>,
+    /// Key values, each as long as `key`.
+    pub keys: Vec<Vec<Value<'static>>>,
+}

@@ -1,0 +1,282 @@
+//! Expressions over a record: CEL, side-effect free and bounded.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
+
+use cel::{
+    Context, Env, IdedExpr, Program, Value as Cel,
+    common::ast::{EntryExpr, Expr as Ast, MapExpr, StructExpr},
+    extensions,
+};
+
+use crate::{time, value::Value};
+
+/// Longest expression, in bytes. The parser bounds the depth; with the length bounded too, and no loop but over a
+/// record's own lists, evaluation is bounded by the record.
+pub const LENGTH_MAX: usize = 4096;
+
+/// Longest list a comprehension may walk; a record with a longer one is an error on that record.
+const LIST_MAX: usize = 10_000;
+
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib();
+    env.add_extension(extensions::strings)
+        .expect("the strings extension does not clash with the standard library");
+    Arc::new(env)
+});
+
+/// A compiled expression. Variables are source columns by name.
+#[derive(Clone)]
+pub struct Expr {
+    text: String,
+    program: Arc<Program>,
+    variables: Vec<String>,
+}
+
+impl std::fmt::Debug for Expr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Expr({:?})", self.text)
+    }
+}
+
+/// An expression that does not compile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CompileError {
+    /// What is wrong.
+    pub message: String,
+    /// Byte offset in the expression, where known.
+    pub offset: Option<usize>,
+}
+
+impl Expr {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// Syntax errors, unknown functions, and texts longer than [`LENGTH_MAX`].
+    pub fn compile(text: &str) -> Result<Self, CompileError> {
+        if text.len() > LENGTH_MAX {
+            let message =
+                format!("the expression has {} bytes; at most {LENGTH_MAX} are allowed", text.len());
+            return Err(CompileError { message, offset: None });
+        }
+        let program = ENV.compile(text).map_err(|errors| first_error(text, &errors))?;
+        let references = program.references();
+        if let Some(unknown) = references.functions().into_iter().find(|f| !known_function(f)) {
+            let message = format!("unknown function {unknown}()");
+            return Err(CompileError { message, offset: text.find(unknown) });
+        }
+        let mut variables = BTreeSet::new();
+        free_variables(program.expression(), &mut Vec::new(), &mut variables);
+        Ok(Self {
+            text: text.to_owned(),
+            variables: variables.into_iter().collect(),
+            program: Arc::new(program),
+        })
+    }
+
+    /// The expression as written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Source columns it reads, sorted.
+    pub fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    /// Evaluates over a record: `column` gives the value of a variable.
+    ///
+    /// # Errors
+    /// What went wrong, without values: a type error, a null where a value was needed, an overflow.
+    pub fn evaluate<'a>(&self, column: impl Fn(&str) -> Value<'a>) -> Result<Value<'static>, String> {
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        for name in &self.variables {
+            let value = to_cel(&column(name)).map_err(|why| format!("`{name}`: {why}"))?;
+            context.add_variable_from_value(name.as_str(), value);
+        }
+        let result = self.program.execute(&context).map_err(|e| self.explain(&e, &column))?;
+        from_cel(&result)
+    }
+
+    /// Evaluates a condition.
+    ///
+    /// # Errors
+    /// As [`Expr::evaluate`], and when the result is not a boolean.
+    pub fn test<'a>(&self, column: impl Fn(&str) -> Value<'a>) -> Result<bool, String> {
+        match self.evaluate(column)? {
+            Value::Boolean(b) => Ok(b),
+            other => Err(format!("gives {}, not true or false", other.type_name())),
+        }
+    }
+
+    /// The error without the values that CEL puts into it, and with the usual cause.
+    fn explain<'a>(&self, error: &cel::ExecutionError, column: &impl Fn(&str) -> Value<'a>) -> String {
+        let nulls: Vec<&str> =
+            self.variables.iter().filter(|v| column(v).is_null()).map(String::as_str).collect();
+        let what = match error {
+            cel::ExecutionError::UndeclaredReference(name) => format!("no column `{name}`"),
+            _ => "cannot be evaluated on this record (types do not fit, or the result overflows)".to_owned(),
+        };
+        if nulls.is_empty() { what } else { format!("{what}; null here: {}", nulls.join(", ")) }
+    }
+}
+
+fn first_error(text: &str, errors: &cel::ParseErrors) -> CompileError {
+    let Some(error) = errors.errors.first() else {
+        return CompileError { message: "does not compile".into(), offset: None };
+    };
+    let line_start: usize =
+        text.split_inclusive('\n').take(usize::try_from(error.pos.0 - 1).unwrap_or(0)).map(str::len).sum();
+    let offset = line_start + usize::try_from(error.pos.1 - 1).unwrap_or(0);
+    CompileError { message: error.msg.clone(), offset: Some(offset.min(text.len())) }
+}
+
+/// Whether the environment has a function of this name; operators have names that are not identifiers.
+fn known_function(name: &str) -> bool {
+    let operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
+    // The crate has no look-up, but it refuses to add a function under a name that is taken.
+    operator || Context::with_env(Arc::clone(&ENV)).add_function(name, || true).is_err()
+}
+
+/// Collects the variables that a comprehension does not bind (`t` in `tags.exists(t, t == 'a')`).
+fn free_variables<'e>(node: &'e IdedExpr, bound: &mut Vec<&'e str>, free: &mut BTreeSet<String>) {
+    match &node.expr {
+        Ast::Unspecified | Ast::Literal(_) => {}
+        Ast::Ident(name) => {
+            if !name.starts_with('@') && !bound.contains(&name.as_str()) {
+                free.insert(name.clone());
+            }
+        }
+        Ast::Call(call) => {
+            call.target.iter().for_each(|target| free_variables(target, bound, free));
+            call.args.iter().for_each(|arg| free_variables(arg, bound, free));
+        }
+        Ast::Select(select) => free_variables(&select.operand, bound, free),
+        Ast::List(list) => list.elements.iter().for_each(|element| free_variables(element, bound, free)),
+        Ast::Map(MapExpr { entries }) | Ast::Struct(StructExpr { entries, .. }) => {
+            for entry in entries {
+                match &entry.expr {
+                    EntryExpr::StructField(field) => free_variables(&field.value, bound, free),
+                    EntryExpr::MapEntry(entry) => {
+                        free_variables(&entry.key, bound, free);
+                        free_variables(&entry.value, bound, free);
+                    }
+                }
+            }
+        }
+        Ast::Comprehension(comprehension) => {
+            free_variables(&comprehension.iter_range, bound, free);
+            free_variables(&comprehension.accu_init, bound, free);
+            let outer = bound.len();
+            bound.extend([comprehension.iter_var.as_str(), comprehension.accu_var.as_str()]);
+            bound.extend(comprehension.iter_var2.as_deref());
+            for inner in [&comprehension.loop_cond, &comprehension.loop_step, &comprehension.result] {
+                free_variables(inner, bound, free);
+            }
+            bound.truncate(outer);
+        }
+    }
+}
+
+fn to_cel(value: &Value<'_>) -> Result<Cel, String> {
+    Ok(match value {
+        Value::Null => Cel::Null,
+        Value::Boolean(v) => Cel::Bool(*v),
+        Value::Int64(v) => Cel::Int(*v),
+        Value::Float64(v) => Cel::Float(*v),
+        // CEL has no decimals: conditions and sums see the nearest double. `check` says so.
+        Value::Decimal(v) => Cel::Float(v.trim().parse().map_err(|_| "not a number".to_owned())?),
+        Value::Text(v) | Value::Json(v) => Cel::String(Arc::new(v.to_string())),
+        Value::Binary(v) => Cel::Bytes(Arc::new(v.to_vec())),
+        Value::Timestamp { micros, zoned } if !matches!(*micros, i64::MAX | i64::MIN) => {
+            let text = time::timestamp_text(*micros, *zoned);
+            let utc = if *zoned { text } else { text + "Z" };
+            match chrono::DateTime::parse_from_rfc3339(&utc) {
+                Ok(instant) => Cel::Timestamp(instant),
+                Err(_) => return Err("the timestamp is outside the years 1 to 9999".to_owned()),
+            }
+        }
+        Value::Date(_) | Value::Time(_) | Value::Timestamp { .. } | Value::Uuid(_) => {
+            Cel::String(Arc::new(value.to_json().as_str().unwrap_or_default().to_owned()))
+        }
+        Value::List(values) if values.len() > LIST_MAX => {
+            return Err(format!("a list of {} values; at most {LIST_MAX} are allowed", values.len()));
+        }
+        Value::List(values) => Cel::List(Arc::new(values.iter().map(to_cel).collect::<Result<_, _>>()?)),
+    })
+}
+
+fn from_cel(value: &Cel) -> Result<Value<'static>, String> {
+    Ok(match value {
+        Cel::Null => Value::Null,
+        Cel::Bool(v) => Value::Boolean(*v),
+        Cel::Int(v) => Value::Int64(*v),
+        Cel::UInt(v) => Value::Decimal(v.to_string().into()),
+        Cel::Float(v) => Value::Float64(*v),
+        Cel::String(v) => Value::Text(v.as_str().to_owned().into()),
+        Cel::Bytes(v) => Value::Binary(v.as_slice().to_owned().into()),
+        Cel::Timestamp(v) => Value::Timestamp { micros: v.timestamp_micros(), zoned: true },
+        Cel::List(values) => Value::List(values.iter().map(from_cel).collect::<Result<_, _>>()?),
+        other => return Err(format!("gives a {:?}, which no field can hold", other.type_of())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str) -> Value<'static> {
+        match name {
+            "status" => Value::Text("Active".into()),
+            "budget_amount" => Value::Decimal("1000000.00".into()),
+            "owner_email" => Value::Text("Ann@Contoso.COM".into()),
+            "tags" => Value::List(vec![Value::Text("b".into()), Value::Text("a".into())]),
+            "updated_at" => Value::Timestamp { micros: 1_769_854_625_000_000, zoned: true },
+            "n" => Value::Int64(3),
+            _ => Value::Null,
+        }
+    }
+
+    #[test]
+    fn conditions_as_users_write_them() {
+        for (text, expected) in [
+            ("status == 'Active'", true),
+            ("budget_amount >= 1000000", true),
+            ("budget_amount > 1000000.0", false),
+            ("status == 'Closed' || n == 3", true),
+            ("status in ['Open', 'Active']", true),
+            ("nothing == null", true),
+            ("tags.exists(t, t == 'a')", true),
+            ("updated_at < timestamp('2027-01-01T00:00:00Z')", true),
+            ("owner_email.endsWith('.COM')", true),
+        ] {
+            assert_eq!(Expr::compile(text).unwrap().test(record), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_and_errors() {
+        let eval = |text: &str| Expr::compile(text).unwrap().evaluate(record);
+        assert_eq!(eval("owner_email.lowerAscii()"), Ok(Value::Text("ann@contoso.com".into())));
+        assert_eq!(eval("n * 2"), Ok(Value::Int64(6)));
+        assert_eq!(eval("tags"), Ok(record("tags")));
+        assert_eq!(eval("nothing"), Ok(Value::Null));
+        let error = eval("nothing.lowerAscii()").unwrap_err();
+        assert!(error.contains("null here: nothing"), "{error}");
+        assert!(Expr::compile("n").unwrap().test(record).unwrap_err().contains("int64, not true or false"));
+    }
+
+    #[test]
+    fn compile_errors_have_places() {
+        let error = Expr::compile("status == ").unwrap_err();
+        assert!(error.offset.is_some(), "{error:?}");
+        let error = Expr::compile("statos.lowerAscci()").unwrap_err();
+        assert_eq!((error.message.as_str(), error.offset), ("unknown function lowerAscci()", Some(7)));
+        assert!(Expr::compile(&"1+".repeat(4000)).is_err());
+        assert_eq!(Expr::compile("a.b == c && a.d").unwrap().variables(), ["a", "c"]);
+        assert_eq!(Expr::compile("tags.exists(t, t == status)").unwrap().variables(), ["status", "tags"]);
+    }
+}

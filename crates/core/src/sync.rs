@@ -1,0 +1,239 @@
+//! A sync as the user defined it, checked as far as the file alone allows.
+
+use std::time::Duration;
+
+use crate::expr::Expr;
+
+/// One configured flow from a source stream to destination streams.
+#[derive(Debug, Clone)]
+pub struct Sync {
+    /// Unique name in the project.
+    pub name: String,
+    /// Where records come from.
+    pub from: From,
+    /// Where they go.
+    pub to: To,
+    /// How much of the source an ordinary run reads.
+    pub mode: Mode,
+    /// How records are written.
+    pub write: Write,
+    /// What happens to destination records whose source record is gone.
+    pub deletes: Deletes,
+    /// Destination field ← source field or expression, in the user's order.
+    pub fields: Vec<FieldMap>,
+    /// First match wins; no match: `to.stream`.
+    pub routes: Vec<Route>,
+    /// Natural-key fields of the destination by which existing records are paired at first contact.
+    pub adopt: Option<Vec<String>>,
+    /// What to do when somebody else edited a record that we are about to update.
+    pub on_edit: OnEdit,
+    /// Most operations that are written between two checkpoints.
+    pub batch: usize,
+}
+
+/// The source of a sync.
+#[derive(Debug, Clone)]
+pub struct From {
+    /// Name of the connection.
+    pub connection: String,
+    /// Table, view or resource, as the user wrote it (`public.projects`).
+    pub stream: String,
+    /// Which columns say "same record".
+    pub key: Key,
+    /// Column that grows with every change.
+    pub cursor: Option<String>,
+    /// How far back every incremental read starts before the stored cursor.
+    pub overlap: Overlap,
+    /// How far below "now" an incremental read stops where the database cannot tell its oldest writer.
+    pub lag: Duration,
+    /// Column that is non-null (or true) on a record that was deleted softly in the source.
+    pub tombstone: Option<String>,
+    /// Only records for which this holds are synced.
+    pub filter: Option<Expr>,
+}
+
+/// Re-reading before the cursor, in the cursor's own unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlap {
+    /// For date and timestamp cursors.
+    pub time: Duration,
+    /// For integer cursors.
+    pub count: u64,
+}
+
+/// Key strategy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Where the columns come from.
+    pub columns: KeyColumns,
+    /// Compare text without regard to case.
+    pub ignore_case: bool,
+}
+
+/// Which columns make the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyColumns {
+    /// The primary key of the source table.
+    PrimaryKey,
+    /// The columns of the named unique constraint.
+    UniqueConstraint(String),
+    /// These columns.
+    Columns(Vec<String>),
+    /// A hash over these columns; empty: over every supported column. For tables that have no key: an edit of a
+    /// hashed column is a new record and the disappearance of an old one.
+    Hashed(Vec<String>),
+}
+
+/// The destination of a sync.
+#[derive(Debug, Clone)]
+pub struct To {
+    /// Name of the connection.
+    pub connection: String,
+    /// Default stream (SharePoint: list by title, path or id).
+    pub stream: String,
+}
+
+/// How much of the source a run reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything; the only mode whose listing may imply deletes.
+    Full,
+    /// From the stored cursor on.
+    Incremental,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Create or update by key.
+    Upsert,
+    /// Upsert, and every complete listing removes what the source no longer has.
+    Mirror,
+}
+
+/// Delete policy and guard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deletes {
+    /// What to do with a record that is gone from the source.
+    pub policy: DeletePolicy,
+    /// Held when more than this many …
+    pub guard_count: u64,
+    /// … and more than this share (percent) of the known records would go.
+    pub guard_percent: f64,
+    /// Whether a record that stops matching the filter counts as gone.
+    pub out_of_filter: bool,
+}
+
+/// What to do with a record that is gone from the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeletePolicy {
+    /// Leave it.
+    Ignore,
+    /// Mark it: the time goes into this destination field (or `true` when the field is boolean); cleared when the
+    /// record comes back.
+    Soft {
+        /// Destination field.
+        field: String,
+    },
+    /// Delete it.
+    Delete,
+}
+
+/// One mapped field.
+#[derive(Debug, Clone)]
+pub struct FieldMap {
+    /// Destination field.
+    pub to: String,
+    /// Where the value comes from.
+    pub from: Origin,
+    /// Which way it flows. Push and both are written; pull only is left alone by a one-way sync.
+    pub direction: Direction,
+    /// Null is refused.
+    pub required: bool,
+    /// Used when the value is null.
+    pub default: Option<serde_json::Value>,
+    /// Written as this kind although the destination does not declare it (SharePoint: `hyperlink`).
+    pub kind: Option<As>,
+}
+
+/// Where a mapped value comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A source column.
+    Column(String),
+    /// An expression over source columns.
+    Expression(Expr),
+}
+
+/// Which way a field flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Source to destination and back (the way back needs a two-way sync).
+    Both,
+    /// Source to destination.
+    Push,
+    /// Destination to source only.
+    Pull,
+}
+
+/// A kind of value that the destination's own description does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// A link: written as address and description.
+    Hyperlink,
+}
+
+/// One routing rule.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Condition over source columns.
+    pub when: Expr,
+    /// Stream for records that match.
+    pub stream: String,
+}
+
+/// What to do when somebody else edited the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnEdit {
+    /// Write our values over it.
+    Overwrite,
+    /// Leave it and report a conflict.
+    Report,
+}
+
+impl Sync {
+    /// Every destination stream named by the sync, the default first, each once.
+    pub fn streams(&self) -> Vec<&str> {
+        let mut streams = vec![self.to.stream.as_str()];
+        for route in &self.routes {
+            if !streams.contains(&route.stream.as_str()) {
+                streams.push(&route.stream);
+            }
+        }
+        streams
+    }
+
+    /// Source columns the sync reads, apart from key columns that only the source's description can tell; sorted.
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = Vec::new();
+        let expressions = self.routes.iter().map(|r| &r.when).chain(self.from.filter.iter()).chain(
+            self.fields.iter().filter_map(|f| match &f.from {
+                Origin::Expression(expr) => Some(expr),
+                Origin::Column(_) => None,
+            }),
+        );
+        columns.extend(expressions.flat_map(|e| e.variables().iter().cloned()));
+        columns.extend(self.fields.iter().filter_map(|f| match &f.from {
+            Origin::Column(name) => Some(name.clone()),
+            Origin::Expression(_) => None,
+        }));
+        columns.extend(self.from.cursor.clone());
+        columns.extend(self.from.tombstone.clone());
+        if let KeyColumns::Columns(key) | KeyColumns::Hashed(key) = &self.from.key.columns {
+            columns.extend(key.iter().cloned());
+        }
+        columns.sort();
+        columns.dedup();
+        columns
+    }
+}
