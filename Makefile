@@ -1,0 +1,36 @@
+# The front door. Every target does its own set-up on a bare Debian machine with Rust and access to package registries.
+# The work is in scripts/, where it can be read, checked and called by itself.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench-push test-sdk
+
+# Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
+ARGS ?=
+
+help: ## this list
+	@echo "Syncline: keeps records in one system in agreement with records in another."
+	@echo
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: ## push 10,000 records to a simulated SharePoint, break things, repair them; no network needed after the build
+	@scripts/setup cc
+	cargo build --release --package syncline-cli --bin syncline
+	@exec "$${CARGO_TARGET_DIR:-target}/release/syncline" demo
+
+test: ## run every test beside a throwaway PostgreSQL; ARGS="..." goes to the test runner
+	@scripts/setup cc postgres nextest
+	@scripts/with-postgres scripts/test $(ARGS)
+
+check: ## formatting, lints, documentation, and the rules of the repository
+	@scripts/setup cc lints
+	@scripts/check
+
+bench-push: ## measure the push from PostgreSQL to the simulator; writes target/bench/push.json
+	@scripts/setup cc postgres
+	@scripts/with-postgres cargo bench --package syncline-cli --bench push
+
+test-sdk: ## drive the simulator with Microsoft's own Python client (a large download)
+	@scripts/setup cc python
+	@scripts/test-sdk
