@@ -24,6 +24,7 @@ pub mod plan;
 pub mod remedy;
 pub mod run;
 pub mod schema;
+pub mod seen;
 pub mod sync;
 pub mod time;
 pub mod value;

@@ -1,1 +1,219 @@
-//! Ledger, intents, cursors, runs and parked records in SQLite.
+//! What Syncline remembers: ledger, intents, cursors, runs, parked and held records.
+//!
+//! One trait, [`Store`]; one implementation per database ([`sqlite`]); one [`conformance`] suite. The store decides
+//! nothing: it keeps facts, in transactions, and refuses writes of an old epoch.
+//!
+//! Deliberately absent: knowledge of connectors, clocks (times come in), retries.
+#![warn(missing_docs)]
+
+pub mod conformance;
+pub mod facts;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use syncline_core::{cursor::Cursor, identity::Identity, run::Status, seen::Seen};
+
+pub use facts::*;
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another process holds the lease of this sync.
+    #[error("sync {sync:?} is being run by another process ({holder})")]
+    Busy {
+        /// The sync.
+        sync: String,
+        /// Who holds it (process id), as far as is known.
+        holder: String,
+    },
+    /// The lease was taken over; nothing was written.
+    #[error(
+        "the lease of sync {sync:?} was taken over by a newer process (epoch {found}, ours is {ours}); nothing was written"
+    )]
+    Stale {
+        /// The sync.
+        sync: String,
+        /// Epoch of our lease.
+        ours: u64,
+        /// Epoch in the store.
+        found: u64,
+    },
+    /// The store is locked by another process longer than we wait.
+    #[error("store {place}: the database is locked by another process")]
+    Locked {
+        /// File or address.
+        place: String,
+    },
+    /// No space left.
+    #[error("store {place}: no space left; nothing of the last step was recorded")]
+    Full {
+        /// File or address.
+        place: String,
+    },
+    /// The store was made by a newer Syncline.
+    #[error("store {place}: written by a newer version of Syncline")]
+    Newer {
+        /// File or address.
+        place: String,
+    },
+    /// Anything else the database says.
+    #[error("store {place}: {message}")]
+    Database {
+        /// File or address.
+        place: String,
+        /// The database's own words.
+        message: String,
+    },
+}
+
+/// The right to write for one sync, until a newer lease is claimed. Dropping it gives up the claim.
+pub struct Lease {
+    /// The sync.
+    pub sync: String,
+    /// Rises at each claim; every write checks it.
+    pub epoch: u64,
+    /// What keeps others out while this process lives (for SQLite: a locked file).
+    pub guard: Box<dyn Send + Sync>,
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease").field("sync", &self.sync).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+/// Durable memory of syncs and runs.
+///
+/// Every method that writes is one transaction: when it returns `Ok`, all of it survives a crash of process and
+/// machine; when it returns an error, none of it happened (unless the error is the loss of the connection to a remote
+/// store). Methods taking a [`Lease`] fail with [`Error::Stale`] and write nothing when a newer lease exists.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Claims a sync for this process: raises the epoch, and turns runs that a dead process left `queued` or `running`
+    /// into `interrupted` (finished at `now`).
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while another living process holds it.
+    async fn claim(&self, sync: &str, now: Timestamp) -> Result<Lease, Error>;
+
+    /// Opens a run in status running; returns its id, which rises with every run of the store.
+    async fn start_run(&self, lease: &Lease, run: NewRun) -> Result<RunId, Error>;
+
+    /// Closes a run.
+    async fn finish_run(&self, lease: &Lease, run: RunId, end: RunEnd) -> Result<(), Error>;
+
+    /// Runs, newest first; at most `limit`, of one sync or of all, with a status or any.
+    async fn runs(&self, sync: Option<&str>, status: Option<Status>, limit: usize)
+    -> Result<Vec<Run>, Error>;
+
+    /// One run.
+    async fn run(&self, run: RunId) -> Result<Option<Run>, Error>;
+
+    /// The ledger's view of these identities, in their order. Bulk path: ten thousand at once, tens of bytes each.
+    async fn find(&self, sync: &str, identities: &[Identity]) -> Result<Vec<Option<Entry>>, Error>;
+
+    /// What only writes need of these identities: key and last written fields; in order.
+    async fn details(&self, sync: &str, identities: &[Identity]) -> Result<Vec<Option<Details>>, Error>;
+
+    /// Ledger records that are live, per destination stream id.
+    async fn known(&self, sync: &str) -> Result<Vec<(String, u64)>, Error>;
+
+    /// Live records whose sequence number is not in `seen`, after `after` in sequence order, at most `limit`; the second
+    /// part is where to go on, `None` at the end.
+    async fn unseen(
+        &self,
+        sync: &str,
+        seen: &Seen,
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<(Identity, Entry)>, Option<u64>), Error>;
+
+    /// Records intents before anything is sent. An open intent of the same identity is an error of the caller.
+    async fn intend(&self, lease: &Lease, run: RunId, intents: &[Intent]) -> Result<(), Error>;
+
+    /// Intents whose outcome is not recorded, oldest first.
+    async fn open_intents(&self, sync: &str) -> Result<Vec<Intent>, Error>;
+
+    /// Records outcomes: ledger rows, intents, parked records, held deletes, counts, cursor, quota used: all or nothing.
+    async fn checkpoint(&self, lease: &Lease, run: RunId, checkpoint: Checkpoint) -> Result<(), Error>;
+
+    /// The stored cursor of a sync.
+    async fn cursor(&self, sync: &str) -> Result<Option<Cursor>, Error>;
+
+    /// Forgets the cursor (the next run reads in full); the ledger stays. Returns whether there was one.
+    async fn reset(&self, lease: &Lease) -> Result<bool, Error>;
+
+    /// Parked records: of one sync or all, oldest first, at most `limit`; with `due`, only those whose retry time is not
+    /// after it.
+    async fn parked(
+        &self,
+        sync: Option<&str>,
+        due: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<Parked>, Error>;
+
+    /// How many records are parked and how many deletes are held, per sync.
+    async fn waiting(&self) -> Result<Vec<Waiting>, Error>;
+
+    /// Makes parked records due now (all of the sync, or these); returns how many.
+    async fn retry_parked(
+        &self,
+        lease: &Lease,
+        identities: Option<&[Identity]>,
+        now: Timestamp,
+    ) -> Result<u64, Error>;
+
+    /// Forgets parked records (all of the sync, or these); returns how many. The records themselves are not touched.
+    async fn drop_parked(&self, lease: &Lease, identities: Option<&[Identity]>) -> Result<u64, Error>;
+
+    /// Held deletes of one sync or all, at most `limit`.
+    async fn held(&self, sync: Option<&str>, limit: usize) -> Result<Vec<Held>, Error>;
+
+    /// Approves deleting up to `ceiling` records at the next complete listing.
+    async fn approve(&self, lease: &Lease, ceiling: u64, now: Timestamp) -> Result<(), Error>;
+
+    /// The standing approval.
+    async fn approval(&self, sync: &str) -> Result<Option<u64>, Error>;
+
+    /// Rejects the held deletes: the records stay where they are and leave the ledger, so Syncline never touches them
+    /// again. Returns how many.
+    async fn reject(&self, lease: &Lease) -> Result<u64, Error>;
+
+    /// Marks ledger records as drifted, so that the next plan rewrites or remakes them, and parks them due at once.
+    /// Used by `verify --repair`.
+    async fn mark_drifted(
+        &self,
+        lease: &Lease,
+        run: RunId,
+        drifted: &[Drift],
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Units spent from a budget since `since`: (when, units), oldest first.
+    async fn spent(&self, budget: &str, since: Timestamp) -> Result<Vec<(Timestamp, u64)>, Error>;
+
+    /// Forgets the scratch listing. The scratch listing belongs to this process, is not durable and not in the store's
+    /// file: planning may use it and still writes nothing.
+    async fn scratch_clear(&self) -> Result<(), Error>;
+
+    /// Adds to the scratch listing; a record that is there already is replaced (the last one counts).
+    async fn scratch_put(&self, rows: &[Scratch]) -> Result<(), Error>;
+
+    /// Withdraws a record from the scratch listing.
+    async fn scratch_remove(&self, stream: &str, record_id: &str) -> Result<(), Error>;
+
+    /// Scratch records with these stamps, in any stream: for each identity at most 3.
+    async fn scratch_by_stamp(&self, identities: &[Identity]) -> Result<Vec<Vec<Scratch>>, Error>;
+
+    /// Scratch records without a stamp, with these natural keys: for each at most 3.
+    async fn scratch_by_natural(&self, natural: &[[u8; 32]]) -> Result<Vec<Vec<Scratch>>, Error>;
+
+    /// How many scratch records there are, per stream.
+    async fn scratch_count(&self) -> Result<Vec<(String, u64)>, Error>;
+
+    /// Compares ledger and scratch listing of the streams listed completely: drift first by kind, then by key; at most
+    /// `limit` of each kind, and the true number of each kind.
+    async fn compare(&self, sync: &str, streams: &[String], limit: usize) -> Result<Comparison, Error>;
+}
