@@ -1,6 +1,6 @@
 //! A bounded group of records: an Arrow record batch with an operation per record and the position at its end.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, FixedSizeBinaryArray, Float64Array, Int64Array,
@@ -39,6 +39,7 @@ pub struct Batch {
     fields: Arc<[Field]>,
     records: RecordBatch,
     ops: Vec<RecordOp>,
+    problems: BTreeMap<usize, String>,
     positions: Positions,
 }
 
@@ -85,6 +86,12 @@ impl Batch {
     /// What happened to record `row`.
     pub fn op(&self, row: usize) -> RecordOp {
         self.ops.get(row).copied().unwrap_or(RecordOp::Upsert)
+    }
+
+    /// Why record `row` could not be read whole, without values: a cell that its column's type cannot carry. The cell is
+    /// null in the batch, but the record must not be written.
+    pub fn problem(&self, row: usize) -> Option<&str> {
+        self.problems.get(&row).map(String::as_str)
     }
 
     /// The value of `column` in record `row`. Panics when out of range, as slices do.
@@ -180,6 +187,7 @@ pub struct BatchBuilder {
     columns: Vec<ColumnBuilder>,
     ops: Vec<RecordOp>,
     has_deletes: bool,
+    problems: BTreeMap<usize, String>,
     rows: usize,
     bytes: usize,
 }
@@ -222,6 +230,12 @@ impl BatchBuilder {
         Err(TypeMismatch { column, found: value.type_name(), expected: self.fields[column].kind.to_string() })
     }
 
+    /// Notes why the record being collected cannot be read whole; push [`Value::Null`] for the cell. The first reason
+    /// stays.
+    pub fn problem(&mut self, message: impl Into<String>) {
+        self.problems.entry(self.rows).or_insert_with(|| message.into());
+    }
+
     /// Ends the record whose values were pushed.
     pub fn end_record(&mut self, op: RecordOp) {
         self.has_deletes |= op == RecordOp::Delete;
@@ -253,7 +267,8 @@ impl BatchBuilder {
         let ops = if self.has_deletes { std::mem::take(&mut self.ops) } else { Vec::new() };
         self.ops.clear();
         (self.rows, self.bytes, self.has_deletes) = (0, 0, false);
-        Batch { fields: Arc::clone(&self.fields), records, ops, positions }
+        let problems = std::mem::take(&mut self.problems);
+        Batch { fields: Arc::clone(&self.fields), records, ops, problems, positions }
     }
 }
 
@@ -412,5 +427,21 @@ mod tests {
             assert_eq!(batch.value(1, column), Value::Null);
         }
         assert!(builder.push(0, &Value::Int64(1)).is_err());
+    }
+
+    #[test]
+    fn a_problem_stays_with_its_record() {
+        let mut builder = BatchBuilder::new(Arc::new([Field::new("a", FieldType::Int64, true)]));
+        for row in 0..3 {
+            builder.push(0, &Value::Null).unwrap();
+            if row == 1 {
+                builder.problem("column \"a\": text in an integer column");
+                builder.problem("a later one");
+            }
+            builder.end_record(RecordOp::Upsert);
+        }
+        let batch = builder.finish(Positions::None);
+        assert_eq!(batch.problem(1), Some("column \"a\": text in an integer column"));
+        assert_eq!((batch.problem(0), batch.problem(2)), (None, None));
     }
 }

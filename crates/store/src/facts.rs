@@ -12,8 +12,8 @@ use syncline_core::{
 /// Number of a run.
 pub type RunId = u64;
 
-/// Canonical values by destination field, as JSON: what was last written.
-pub type Fields = BTreeMap<String, serde_json::Value>;
+
+pub use syncline_core::plan::Fields;
 
 /// Values of the key columns, as the source gave them.
 pub type KeyValues = Vec<Value<'static>>;
