@@ -207,6 +207,7 @@ impl BatchBuilder {
             arrow: Arc::new(arrow),
             columns,
             ops: Vec::new(),
+            problems: BTreeMap::new(),
             has_deletes: false,
             rows: 0,
             bytes: 0,
