@@ -1,0 +1,388 @@
+//! One HTTP request to Graph: budget, token, time-out, bounded answer. What the answer means is not decided here.
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{
+    Method, Response,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, USER_AGENT},
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use url::Url;
+use uuid::Uuid;
+
+use super::{
+    config::{Config, Extra},
+    errors::{self, Doing},
+    throttle::Signals,
+    token::{TokenSource, Tokens},
+};
+use crate::{
+    Error,
+    budget::{Budget, Budgets, Permit},
+    clock::Clock,
+    error::Kind,
+    registry::Context,
+};
+
+/// Largest answer that is read, unpacked. A page of 1,000 wide items is a few megabytes.
+const BODY_MAX: usize = 64 << 20;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Resource units (facts §3.1): reading one item, or a delta page by its token.
+pub(super) const COST_SINGLE: u64 = 1;
+
+/// Resource units of everything else that is used here.
+pub(super) const COST_OTHER: u64 = 2;
+
+/// What stays as it is in a path segment: unreserved characters, and the comma of site ids.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b',');
+
+/// `text` as one segment of a path.
+pub(super) fn segment(text: &str) -> impl Display + '_ {
+    utf8_percent_encode(text, SEGMENT)
+}
+
+/// A version-4 id from a seeded generator.
+pub(super) fn guid(random: &mut fastrand::Rng) -> Uuid {
+    uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid()
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target<'a> {
+    /// Below the Graph root and version: `/sites/…`.
+    Path(&'a str),
+    /// A link the service gave, followed verbatim (facts §1.5).
+    Link(&'a str),
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) target: Target<'a>,
+    /// JSON.
+    pub(super) body: Option<Bytes>,
+    /// Version the item must have.
+    pub(super) if_match: Option<&'a str>,
+    /// Resource units it is charged.
+    pub(super) cost: u64,
+    /// Requests it counts as: the parts of a batch.
+    pub(super) requests: u64,
+    /// The list whose items it is about.
+    pub(super) list: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    /// A GET.
+    pub(super) fn get(target: Target<'a>, cost: u64) -> Self {
+        Self { method: Method::GET, target, body: None, if_match: None, cost, requests: 1, list: None }
+    }
+
+    /// The same, about items of this list.
+    pub(super) fn of_list(mut self, list: &'a str) -> Self {
+        self.list = Some(list);
+        self
+    }
+}
+
+/// An answer of any status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) signals: Signals,
+    pub(super) body: Vec<u8>,
+    /// Our correlation id.
+    pub(super) request: String,
+    /// When it was answered, by the service's clock where it says.
+    pub(super) at: Timestamp,
+    /// Which token was used.
+    pub(super) token: u64,
+    /// `Location`, of redirects and of 410.
+    pub(super) location: Option<String>,
+}
+
+impl Answer {
+    /// The error this answer is.
+    pub(super) fn refusal(&self, doing: Doing) -> Error {
+        let error = errors::refusal(self.status, doing, &self.body, &self.signals, &self.request);
+        match &self.location {
+            Some(location) if (300..400).contains(&self.status) => {
+                let host = Url::parse(location).ok().and_then(|u| u.host_str().map(str::to_owned));
+                error.hint(format!(
+                    "redirected to {}: is the graph address right, or is there a proxy in between?",
+                    host.as_deref().unwrap_or("another path")
+                ))
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Talks to one Graph root as one application.
+pub(super) struct Client {
+    http: reqwest::Client,
+    /// `https://graph.microsoft.com/v1.0`.
+    base: String,
+    root: Url,
+    tokens: Arc<TokenSource>,
+    budgets: Arc<Budgets>,
+    budget: Arc<Budget>,
+    extra: Vec<Extra>,
+    slots: Semaphore,
+    random: Mutex<fastrand::Rng>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Client {
+    /// Opens a client; nothing is sent yet.
+    pub(super) fn open(config: &Config, tokens: &Tokens, context: &Context) -> Result<Self, Error> {
+        let authority = &config.authority[url::Position::BeforeHost..url::Position::AfterPort];
+        let name = format!("sharepoint {authority}/{}/{}", config.tenant, config.client_id);
+        let seed = config.name.bytes().fold(context.seed, |s, b| s.rotate_left(5) ^ u64::from(b));
+        Ok(Self {
+            http: http(config)?,
+            base: format!("{}/v1.0", config.graph.as_str().trim_end_matches('/')),
+            root: config.graph.clone(),
+            tokens: tokens.get(config, context)?,
+            budget: context.budgets.get(&name, &config.units),
+            budgets: Arc::clone(&context.budgets),
+            extra: config.extra.clone(),
+            slots: Semaphore::new(config.concurrency),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            clock: Arc::clone(&context.clock),
+        })
+    }
+
+    /// Sends a request and reads its answer, whatever its status. A refused token is renewed once and the request sent
+    /// again: the far side did nothing.
+    ///
+    /// # Errors
+    /// No answer came: [`Kind::Unreachable`] when the request certainly was not sent, else [`Kind::Unanswered`]. Or there
+    /// is no token.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
+        let answer = self.send_once(&call).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        self.tokens.evict(answer.token).await;
+        self.send_once(&call).await
+    }
+
+    /// Forgets a token that parts of a batch were refused with.
+    pub(super) async fn evict(&self, token: u64) {
+        self.tokens.evict(token).await;
+    }
+
+    /// A GET whose success is JSON.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        target: Target<'_>,
+        cost: u64,
+        doing: Doing,
+    ) -> Result<T, Error> {
+        let answer = self.send(Call::get(target, cost)).await?;
+        if answer.status != 200 {
+            return Err(answer.refusal(doing));
+        }
+        serde_json::from_slice(&answer.body).map_err(|e| nonsense(&answer.request, &e))
+    }
+
+    /// Nobody sends before this wait is over.
+    pub(super) fn close_for(&self, wait: Duration) {
+        tracing::info!(budget = self.budget.name(), wait_ms = wait.as_millis() as u64, "throttled");
+        self.budget.close_for(wait);
+    }
+
+    async fn send_once(&self, call: &Call<'_>) -> Result<Answer, Error> {
+        let url = self.url(call.target)?;
+        // The narrow limits first, then a slot, then the shared quota: what is scarce for one list must not hold up the
+        // others, and a unit reserved from the quota is used at once.
+        let mut permits = self.acquire_extra(call).await;
+        let _slot =
+            self.slots.acquire().await.map_err(|_| Error::new(Kind::Unreachable, "the client is closed"))?;
+        permits.push(self.budget.acquire(call.cost).await);
+        // After the wait, which may outlast a token.
+        let bearer = self.tokens.bearer(&self.http).await?;
+        let request = guid(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner)).to_string();
+        let mut builder = self
+            .http
+            .request(call.method.clone(), url)
+            .header(AUTHORIZATION, bearer.header)
+            .header("client-request-id", &request);
+        if let Some(version) = call.if_match {
+            builder = builder.header("If-Match", version);
+        }
+        if let Some(body) = &call.body {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let named = |e: Error| Error { message: format!("{} (request {request})", e.message), ..e };
+        let mut response = builder.send().await.map_err(|e| named(transport(e)))?;
+        let status = response.status().as_u16();
+        let (signals, at) = self.signals(response.headers());
+        let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
+        let body = match bounded_body(&mut response, BODY_MAX).await {
+            Ok(body) => body,
+            // The status of a refusal says enough without its body.
+            Err(_) if (400..500).contains(&status) => Vec::new(),
+            Err(e) => return Err(named(e)),
+        };
+        drop(permits);
+        self.heed(status, &signals);
+        Ok(Answer { status, signals, body, request, at, token: bearer.serial, location })
+    }
+
+    /// Passes on to the budget what the service says about the quota.
+    fn heed(&self, status: u16, signals: &Signals) {
+        if let (Some(limit), Some(remaining)) = (signals.limit, signals.remaining) {
+            self.budget.observe(limit, remaining, signals.reset.unwrap_or(Duration::from_secs(60)));
+        }
+        if matches!(status, 429 | 503 | 509) {
+            self.close_for(signals.wait());
+        }
+    }
+
+    async fn acquire_extra(&self, call: &Call<'_>) -> Vec<Permit> {
+        let mut permits = Vec::with_capacity(self.extra.len() + 1);
+        for (index, extra) in self.extra.iter().enumerate() {
+            let name = match (extra.per_list, call.list) {
+                (false, _) => format!("{} limit {index}", self.budget.name()),
+                (true, Some(list)) => format!("{} limit {index} list {list}", self.budget.name()),
+                (true, None) => continue,
+            };
+            let amount = if extra.units { call.cost } else { call.requests };
+            permits.push(self.budgets.get(&name, &[extra.limit]).acquire(amount).await);
+        }
+        permits
+    }
+
+    fn signals(&self, headers: &HeaderMap) -> (Signals, Timestamp) {
+        let said = headers.get(DATE).and_then(|d| httpdate::parse_http_date(d.to_str().ok()?).ok());
+        let now = said.and_then(|d| Timestamp::try_from(d).ok()).unwrap_or_else(|| self.clock.now());
+        let mut signals = Signals::default();
+        for (name, value) in headers {
+            if let Ok(value) = value.to_str() {
+                signals.read(name.as_str(), value, now);
+            }
+        }
+        (signals, now)
+    }
+
+    /// The address of a target. A link must stay where the token may go.
+    fn url(&self, target: Target<'_>) -> Result<Url, Error> {
+        let elsewhere = || Error::new(Kind::Protocol, "the service gave a link that leads away from it");
+        match target {
+            Target::Path(path) => Url::parse(&format!("{}{path}", self.base))
+                .map_err(|e| Error::new(Kind::Definition, format!("no address: {e}"))),
+            Target::Link(link) => {
+                let url = Url::parse(link).map_err(|_| elsewhere())?;
+                (url.origin() == self.root.origin()).then_some(url).ok_or_else(elsewhere)
+            }
+        }
+    }
+}
+
+/// The answer of a read is not what it should be; nothing of it was used.
+pub(super) fn nonsense(request: &str, why: &dyn Display) -> Error {
+    Error::new(Kind::Protocol, format!("the answer makes no sense: {why} (request {request})"))
+}
+
+/// What a failed exchange means: [`Kind::Unreachable`] only when no connection came about, for then nothing was sent.
+pub(super) fn transport(error: reqwest::Error) -> Error {
+    // The address may hold an item's id or a tenant; the causes say what matters.
+    let error = error.without_url();
+    let (kind, what) = if error.is_connect() {
+        (Kind::Unreachable, "no connection")
+    } else if error.is_builder() {
+        (Kind::Definition, "the request cannot be built")
+    } else if error.is_timeout() {
+        (Kind::Unanswered, "no answer in time")
+    } else {
+        (Kind::Unanswered, "the connection broke before the answer was there")
+    };
+    let mut message = what.to_owned();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(why) = cause {
+        cause = why.source();
+        if cause.is_none() {
+            message = format!("{what}: {why}");
+        }
+    }
+    Error::new(kind, message)
+}
+
+/// Reads a body of at most `max` bytes, unpacked.
+pub(super) async fn bounded_body(response: &mut Response, max: usize) -> Result<Vec<u8>, Error> {
+    let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(0);
+    let mut body = Vec::with_capacity(announced.min(1 << 20));
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > max {
+            return Err(Error::new(Kind::Unanswered, format!("the answer is larger than {max} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The one place that builds HTTP clients: always with time-outs, never following redirects or the machine's proxy.
+fn http(config: &Config) -> Result<reqwest::Client, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let agent = HeaderValue::try_from(config.user_agent.as_str())
+        .map_err(|_| Error::new(Kind::Definition, "option user_agent: cannot be sent"))?;
+    headers.insert(USER_AGENT, agent);
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(config)?)
+        .default_headers(headers)
+        .timeout(config.timeout)
+        .connect_timeout(config.timeout.min(CONNECT_TIMEOUT))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .tcp_nodelay(true)
+        .no_proxy();
+    if let Some(proxy) = &config.proxy {
+        let proxy = reqwest::Proxy::all(proxy.clone())
+            .map_err(|_| Error::new(Kind::Definition, "option proxy: not an address of a proxy"))?;
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(|e| Error::new(Kind::Definition, format!("HTTP client: {}", e.without_url())))
+}
+
+/// The machine's certificate authorities and those of `ca_file`. They are not loaded where nothing speaks TLS.
+fn tls(config: &Config) -> Result<rustls::ClientConfig, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(file) = &config.ca_file {
+        let wrong = |why: &dyn Display| {
+            Error::new(Kind::Definition, format!("option ca_file: {}: {why}", file.display()))
+        };
+        let certificates = CertificateDer::pem_file_iter(file).map_err(|e| wrong(&e))?;
+        for certificate in certificates {
+            roots.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
+        }
+        if roots.is_empty() {
+            return Err(wrong(&"no certificate in PEM form"));
+        }
+    }
+    if [&config.graph, &config.authority].iter().any(|url| url.scheme() == "https") {
+        // Some machines hold authorities that cannot be read; the rest will do.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::new(Kind::Definition, format!("TLS: {e}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
