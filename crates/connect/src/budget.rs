@@ -123,14 +123,12 @@ impl Budget {
     pub fn observe(&self, limit: u64, remaining: u64, reset: Duration) {
         let now = self.clock.elapsed();
         let mut state = self.lock();
-        for window in
-            state.windows.iter_mut().filter(|w| w.limit().units >= limit && w.limit().window >= reset)
-        {
+        let mut windows = state.windows.iter_mut();
+        if let Some(window) = windows.find(|w| w.limit().units >= limit && w.limit().window >= reset) {
             let own = window.limit().units.saturating_sub(window.used(now));
             if own > remaining {
                 window.spend(own - remaining, now);
             }
-            break;
         }
     }
 
