@@ -1,1 +1,58 @@
-//! Faithful simulator of the SaaS APIs with quotas and faults.
+//! A simulator of Microsoft Graph for SharePoint lists, with quotas and faults.
+//!
+//! It stands in for the service in tests, load tests and the demo: token endpoint, sites, lists, columns, items,
+//! `$batch`, filters, pages, delta, throttling, and every way an answer can get lost. It shares no code with the
+//! client. Rules that no documentation settles are [`Switches`]; everything else cites the facts file
+//! (`facts §…` with its certainty tag).
+//!
+//! Start reading at [`Server`], then `graph.rs` (the life of one operation) and `operations.rs` (its work).
+//! What is deliberately absent: webinars, webhooks, delegated tokens, document libraries, versions of items.
+
+mod access;
+mod answer;
+mod assertion;
+mod batch;
+mod chance;
+mod clock;
+mod column;
+mod control;
+mod delta;
+mod error;
+mod faults;
+mod filter;
+mod graph;
+mod item;
+mod json_out;
+mod list;
+mod listing;
+mod operations;
+mod options;
+mod query;
+mod request_log;
+mod route;
+mod server;
+mod service;
+mod show;
+mod signing;
+mod site;
+mod state;
+mod switches;
+mod throttle;
+mod tls;
+mod token;
+mod value;
+mod world;
+
+pub use clock::Clock;
+pub use error::Error;
+pub use faults::{Applied, Fault, FaultMatch, FaultRule, FaultWhen};
+pub use options::{AppOptions, ExtraLimit, LimitScope, Options, SiteGrant, Tier};
+pub use request_log::{Counters, LogEntry};
+pub use route::OpKind;
+pub use server::Server;
+pub use site::{ListSpec, SiteSpec};
+pub use switches::{
+    Hyperlinks, OversizeTop, PartOrder, ResyncCode, Switches, ThrottleBody, UniqueViolation, WindowKind,
+    ZonelessDates,
+};
+pub use world::{FaultReport, ItemDump, ListSummary, World};

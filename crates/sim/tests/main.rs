@@ -1,0 +1,1 @@
+//! Independent checks of the simulator, by raw HTTP.
