@@ -1,1 +1,53 @@
-//! The files users write: YAML to typed definitions, with every error and its place.
+//! The files users write: a project in YAML is turned into [`Sync`](syncline_core::sync::Sync)s and
+//! [`Connection`](syncline_core::connection::Connection)s, or into a list of every problem it has, each with its place
+//! in the file, the reason and the nearest valid name.
+//!
+//! Deliberately absent: files, environment variables and clocks (they come in through [`Environment`]), and any
+//! connector by name (they come in as [`ConnectorSpec`](syncline_core::connection::ConnectorSpec)s). What needs a live
+//! system to be checked, such as whether a column exists, is not checked here; [`Loaded::error`] and
+//! [`Loaded::warning`] let those checks point at the line of the file that they are about.
+//!
+//! Start reading at [`parse`], then `keys` (the one table of every key of the format, from which the unknown-key check,
+//! the JSON Schema and the reference follow) and `sync` (how one sync is read).
+//!
+//! ```
+//! struct Nothing;
+//! impl syncline_spec::Environment for Nothing {
+//!     fn variable(&self, _: &str) -> Option<String> {
+//!         None
+//!     }
+//!     fn file(&self, _: &str) -> Result<String, String> {
+//!         Err("not found".into())
+//!     }
+//! }
+//! let problems = syncline_spec::parse("syncline.yaml", "conections: {}\nsyncs: {}\n", &[], &Nothing).unwrap_err();
+//! assert_eq!(
+//!     problems[0].to_string(),
+//!     r#"syncline.yaml:1:1: unknown key "conections" at the top level; did you mean "connections"?"#
+//! );
+//! ```
+#![warn(missing_docs)]
+
+mod connections;
+mod fields;
+mod json_schema;
+mod keys;
+mod places;
+mod problem;
+mod project;
+mod reader;
+mod scalars;
+mod schedule;
+mod source;
+mod sync;
+mod template;
+mod tree;
+mod units;
+mod variables;
+
+pub use json_schema::json_schema;
+pub use places::Places;
+pub use problem::{Place, Problem, Severity};
+pub use project::{FILE_BYTES_MAX, Loaded, Project, StoreOptions, decode, parse};
+pub use template::template;
+pub use variables::Environment;

@@ -1,0 +1,369 @@
+//! Every key of the format, once: the unknown-key check, the ranges and defaults, the JSON Schema and the reference
+//! (`docs/project-file.md`) all follow from these tables.
+
+/// A key of a map.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) required: bool,
+    /// As it would be written; empty: none.
+    pub(crate) default: &'static str,
+    /// One sentence or two.
+    pub(crate) help: &'static str,
+    /// What people of other tools write instead; only ever suggested from.
+    pub(crate) also: &'static [&'static str],
+}
+
+/// A map with known keys.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) title: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+/// A choice of words.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) words: &'static [&'static str],
+    /// Words that are understood and refused, with the reason.
+    pub(crate) refused: &'static [(&'static str, &'static str)],
+}
+
+/// What a value may be.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Text,
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    /// A number that may have a fraction.
+    Number {
+        min: f64,
+        max: f64,
+    },
+    Boolean,
+    Duration,
+    Size,
+    /// CEL.
+    Expression,
+    /// Any single value.
+    Scalar,
+    Words(&'static Words),
+    /// Texts, at least one, each once.
+    Texts,
+    Shape(&'static Shape),
+    /// A map from names that the user gives.
+    Named(&'static Kind),
+    /// At least one.
+    List(&'static Kind),
+    Either(&'static [Kind]),
+    /// A connection: its keys follow from its type.
+    Connection,
+}
+
+impl Shape {
+    pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|k| k.name == name)
+    }
+}
+
+/// A key that may be left out.
+const fn optional(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+    Key { name, kind, required: false, default, help, also: &[] }
+}
+
+/// A key that must be given.
+const fn required(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { name, kind, required: true, default: "", help, also: &[] }
+}
+
+impl Key {
+    const fn also(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
+    }
+}
+
+pub(crate) static PROJECT: Shape = Shape {
+    title: "project",
+    keys: &[
+        required("connections", Kind::Named(&Kind::Connection), "The accounts on the systems, by name."),
+        required("syncs", Kind::Named(&Kind::Shape(&SYNC)), "The flows between them, by name.").also(&[
+            "pipelines",
+            "flows",
+            "jobs",
+        ]),
+        optional("store", Kind::Shape(&STORE), "", "Where Syncline keeps what it knows about both sides.")
+            .also(&["state", "database", "ledger"]),
+    ],
+};
+
+pub(crate) static STORE: Shape = Shape {
+    title: "store",
+    keys: &[
+        optional("path", Kind::Text, ".syncline/store.db", "SQLite file, relative to the project file."),
+        optional(
+            "max_size",
+            Kind::Size,
+            "",
+            "The file never grows beyond this; a run that needs more stops with a clear error.",
+        ),
+        optional(
+            "busy_timeout",
+            Kind::Duration,
+            "5s",
+            "How long to wait for another process that writes to the file.",
+        ),
+    ],
+};
+
+/// The one key that every connection has; the others come from its type.
+pub(crate) static CONNECTION: Shape = Shape {
+    title: "connection",
+    keys: &[required("type", Kind::Text, "Kind of system; the other keys depend on it.").also(&[
+        "kind",
+        "connector",
+        "driver",
+    ])],
+};
+
+pub(crate) static SYNC: Shape = Shape {
+    title: "sync",
+    keys: &[
+        required("from", Kind::Shape(&FROM), "Where records come from.").also(&["source", "input"]),
+        required("to", Kind::Shape(&TO), "Where they go.").also(&["destination", "target", "output", "sink"]),
+        optional(
+            "mode",
+            Kind::Words(&MODES),
+            "incremental with a cursor, else full",
+            "What an ordinary run reads: everything, or what changed since the stored cursor.",
+        ),
+        optional(
+            "write",
+            Kind::Words(&WRITES),
+            "upsert",
+            "How records are written; mirror also removes what the source no longer has.",
+        )
+        .also(&["write_mode", "disposition"]),
+        optional(
+            "deletes",
+            Kind::Either(&[Kind::Words(&DELETE_POLICIES), Kind::Shape(&DELETES)]),
+            "ignore; with mirror: delete",
+            "What happens to a destination record whose source record is gone.",
+        ),
+        required(
+            "fields",
+            Kind::Named(&Kind::Either(&[Kind::Text, Kind::Shape(&FIELD)])),
+            "Destination field: source column, or a map.",
+        )
+        .also(&["columns", "mapping", "mappings", "map"]),
+        optional(
+            "route",
+            Kind::List(&Kind::Shape(&ROUTE)),
+            "",
+            "Other lists for some records: the first condition that holds decides; none: `to.list`.",
+        )
+        .also(&["routes", "routing", "rules"]),
+        optional(
+            "adopt",
+            Kind::Shape(&ADOPT),
+            "",
+            "How records that the destination already holds are recognised at first contact.",
+        ),
+        optional(
+            "on_edit",
+            Kind::Words(&ON_EDITS),
+            "overwrite",
+            "What to do when somebody edited a destination record that is about to be updated.",
+        )
+        .also(&["on_conflict", "conflict"]),
+        optional(
+            "batch",
+            Kind::Integer { min: 1, max: 5000 },
+            "500",
+            "Most operations that are written between two checkpoints.",
+        )
+        .also(&["batch_size"]),
+        optional(
+            "schedule",
+            Kind::Either(&[Kind::Shape(&SCHEDULE), Kind::List(&Kind::Shape(&SCHEDULE))]),
+            "",
+            "When to run. Kept as a note: schedules run under `syncline serve`, which is not in this version.",
+        ),
+    ],
+};
+
+pub(crate) static FROM: Shape = Shape {
+    title: "from",
+    keys: &[
+        required("connection", Kind::Text, "Name of a connection that can be read from."),
+        required("table", Kind::Text, "Table or view, with its schema where it has one.")
+            .also(&["stream", "view", "name", "from", "list"]),
+        optional(
+            "key",
+            Kind::Either(&[Kind::Words(&KEY_WORDS), Kind::Texts, Kind::Shape(&KEY)]),
+            "primary",
+            "Which columns say \"same record\": `primary` (the primary key), a list of columns, or a map.",
+        )
+        .also(&["primary_key", "id", "keys"]),
+        optional("cursor", Kind::Text, "", "Column that grows with every change, such as `updated_at`."),
+        optional(
+            "overlap",
+            Kind::Either(&[Kind::Duration, Kind::Integer { min: 0, max: i64::MAX as u64 }]),
+            "2m; for integer cursors 1000",
+            "How far before the stored cursor an incremental run starts: a duration, or a number for integer cursors.",
+        ),
+        optional(
+            "lag",
+            Kind::Duration,
+            "0s",
+            "How far below \"now\" an incremental run stops, where the database cannot tell its oldest writer.",
+        ),
+        optional(
+            "tombstone",
+            Kind::Text,
+            "",
+            "Column that is set (or true) on a record that was deleted softly in the source.",
+        ),
+        optional(
+            "filter",
+            Kind::Expression,
+            "",
+            "CEL condition over source columns; only records for which it holds are synced.",
+        )
+        .also(&["where", "when"]),
+    ],
+};
+
+pub(crate) static KEY: Shape = Shape {
+    title: "key",
+    keys: &[
+        optional("columns", Kind::Texts, "", "These columns, in this order."),
+        optional("unique", Kind::Text, "", "The columns of this unique constraint."),
+        optional(
+            "hashed",
+            Kind::Either(&[Kind::Words(&HASHED_WORDS), Kind::Texts]),
+            "",
+            "For tables without a key: a hash over these columns, or `all`. An edit is then a new record and the disappearance of an old one.",
+        ),
+        optional("ignore_case", Kind::Boolean, "false", "Compare texts without regard to case."),
+    ],
+};
+
+pub(crate) static TO: Shape = Shape {
+    title: "to",
+    keys: &[
+        required("connection", Kind::Text, "Name of a connection that can be written to."),
+        required("list", Kind::Text, "List (or table) for records that no route takes: title, path or id.")
+            .also(&["table", "stream", "name"]),
+    ],
+};
+
+pub(crate) static DELETES: Shape = Shape {
+    title: "deletes",
+    keys: &[
+        optional(
+            "policy",
+            Kind::Words(&DELETE_POLICIES),
+            "ignore; with mirror: delete",
+            "As in the short form.",
+        ),
+        optional(
+            "field",
+            Kind::Text,
+            "DeletedAt",
+            "Soft only: destination field that receives the time (or true), and is cleared when the record comes back.",
+        ),
+        optional("guard", Kind::Shape(&GUARD), "", "Deletes are held for approval when they exceed both."),
+        optional(
+            "out_of_filter",
+            Kind::Boolean,
+            "false",
+            "Whether a record that stops matching `from.filter` counts as gone.",
+        ),
+    ],
+};
+
+pub(crate) static GUARD: Shape = Shape {
+    title: "guard",
+    keys: &[
+        optional("count", Kind::Integer { min: 0, max: i64::MAX as u64 }, "10", "This many records."),
+        optional("percent", Kind::Number { min: 0.0, max: 100.0 }, "10", "This share of the known records."),
+    ],
+};
+
+pub(crate) static FIELD: Shape = Shape {
+    title: "field",
+    keys: &[
+        optional("from", Kind::Text, "", "Source column. Exactly one of `from` and `cel` is given.")
+            .also(&["column", "source"]),
+        optional("cel", Kind::Expression, "", "CEL expression over source columns.").also(&[
+            "expression",
+            "expr",
+            "transform",
+        ]),
+        optional(
+            "direction",
+            Kind::Words(&DIRECTIONS),
+            "push",
+            "Which way the value flows; a one-way sync writes `push` and `both`.",
+        ),
+        optional("required", Kind::Boolean, "false", "A record whose value is null is parked."),
+        optional("default", Kind::Scalar, "", "Written when the value is null."),
+        optional(
+            "as",
+            Kind::Words(&KINDS),
+            "",
+            "Write the value as this kind, which the destination does not tell of itself.",
+        ),
+    ],
+};
+
+pub(crate) static ROUTE: Shape = Shape {
+    title: "route",
+    keys: &[
+        required("when", Kind::Expression, "CEL condition over source columns.").also(&["if", "condition"]),
+        required("list", Kind::Text, "List for records for which it holds.").also(&["to", "table", "stream"]),
+    ],
+};
+
+pub(crate) static ADOPT: Shape = Shape {
+    title: "adopt",
+    keys: &[required(
+        "by",
+        Kind::Texts,
+        "Mapped destination fields that together say which record is which.",
+    )],
+};
+
+pub(crate) static SCHEDULE: Shape = Shape {
+    title: "schedule",
+    keys: &[
+        optional("every", Kind::Duration, "", "Interval. Exactly one of `every` and `cron` is given."),
+        optional("cron", Kind::Text, "", "Five fields: minute, hour, day of month, month, day of week."),
+        optional("zone", Kind::Text, "UTC", "IANA time zone of `cron`, such as `Europe/Berlin`.")
+            .also(&["timezone", "tz"]),
+        optional("mode", Kind::Words(&MODES), "", "Mode of these runs, where it differs from the sync's."),
+    ],
+};
+
+pub(crate) static MODES: Words = Words {
+    words: &["full", "incremental"],
+    refused: &[("changes", "reading a change log is not in this version")],
+};
+
+pub(crate) static WRITES: Words = Words {
+    words: &["upsert", "mirror"],
+    refused: &[
+        ("append", "append is not for this kind of destination, which is written by key"),
+        ("replace", "replace is not for this kind of destination, which is written by key"),
+    ],
+};
+
+pub(crate) static DELETE_POLICIES: Words = Words { words: &["ignore", "soft", "delete"], refused: &[] };
+pub(crate) static KEY_WORDS: Words = Words { words: &["primary"], refused: &[] };
+pub(crate) static HASHED_WORDS: Words = Words { words: &["all"], refused: &[] };
+pub(crate) static ON_EDITS: Words = Words { words: &["overwrite", "report"], refused: &[] };
+pub(crate) static DIRECTIONS: Words = Words { words: &["both", "push", "pull"], refused: &[] };
+pub(crate) static KINDS: Words = Words { words: &["hyperlink"], refused: &[] };

@@ -1,0 +1,196 @@
+//! A project: what a file defines, or everything that is wrong with it.
+
+use std::time::Duration;
+
+use syncline_core::{
+    connection::{Connection, ConnectorSpec},
+    sync::Sync,
+};
+
+use crate::{
+    connections,
+    keys::{PROJECT, STORE},
+    places::{Places, START},
+    problem::{Place, Problem, Severity},
+    reader::{Reader, Record, Spot},
+    sync,
+    tree::{self, Node},
+    variables::{Environment, Variables},
+};
+
+/// Largest project file.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Where the store is, unless the project says otherwise.
+const STORE_PATH: &str = ".syncline/store.db";
+
+/// How long a writer waits for another, unless the project says otherwise.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A project as its file defines it.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// In the file's order; variables are filled in.
+    pub connections: Vec<Connection>,
+    /// In the file's order. Every connection they name is among `connections` and can play its role.
+    pub syncs: Vec<Sync>,
+    /// Where the ledger is kept.
+    pub store: StoreOptions,
+}
+
+impl Project {
+    /// The connection called `name`.
+    pub fn connection(&self, name: &str) -> Option<&Connection> {
+        self.connections.iter().find(|c| c.name == name)
+    }
+
+    /// The sync called `name`.
+    pub fn sync(&self, name: &str) -> Option<&Sync> {
+        self.syncs.iter().find(|s| s.name == name)
+    }
+}
+
+/// Where and how the ledger is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// SQLite file, relative to the project file.
+    pub path: String,
+    /// The file never grows beyond this many bytes.
+    pub max_size: Option<u64>,
+    /// How long to wait for another process that writes to the file.
+    pub busy_timeout: Duration,
+}
+
+/// A project file that was read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it defines.
+    pub project: Project,
+    /// What its author should know, in the file's order.
+    pub warnings: Vec<Problem>,
+    /// Where everything stands in it.
+    pub places: Places,
+    file: String,
+}
+
+impl Loaded {
+    /// A problem with the value at `path` (see [`Places::path`]) that was found later, against a live system.
+    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        self.problem(Severity::Error, self.places.value(path), path, message.into(), hint)
+    }
+
+    /// As [`Loaded::error`], about the key itself: a destination field is the key of its mapping.
+    pub fn error_at_key(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        self.problem(Severity::Error, self.places.key(path), path, message.into(), hint)
+    }
+
+    /// As [`Loaded::error`], for what does not stop a run.
+    pub fn warning(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        self.problem(Severity::Warning, self.places.value(path), path, message.into(), hint)
+    }
+
+    /// As [`Loaded::error_at_key`], for what does not stop a run.
+    pub fn warning_at_key(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        self.problem(Severity::Warning, self.places.key(path), path, message.into(), hint)
+    }
+
+    fn problem(
+        &self,
+        severity: Severity,
+        place: Place,
+        path: &str,
+        message: String,
+        hint: Option<String>,
+    ) -> Problem {
+        let Place { line, column } = place;
+        Problem { file: self.file.clone(), line, column, path: path.to_owned(), message, hint, severity }
+    }
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// A file that is too large or is not UTF-8, with the place of the first byte that is not.
+pub fn decode<'b>(file_name: &str, bytes: &'b [u8]) -> Result<&'b str, Problem> {
+    if let Some(problem) = too_large(file_name, bytes.len()) {
+        return Err(problem);
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let hint = Some("save the file as UTF-8".to_owned());
+        fatal(file_name, Place { line, column }, "the file is not UTF-8".to_owned(), hint)
+    })
+}
+
+/// Reads a project file.
+///
+/// `file_name` is used in problems only. `connectors` are the types that a connection may have.
+///
+/// # Errors
+/// Every error and warning, in the file's order; there is at least one error among them. For text that is not YAML,
+/// or has more than 1 MiB, this is one problem.
+pub fn parse(
+    file_name: &str,
+    text: &str,
+    connectors: &[ConnectorSpec],
+    environment: &dyn Environment,
+) -> Result<Loaded, Vec<Problem>> {
+    if let Some(problem) = too_large(file_name, text.len()) {
+        return Err(vec![problem]);
+    }
+    let mut root = match tree::read(text) {
+        Ok(root) => root,
+        Err(fault) => return Err(vec![fatal(file_name, fault.place, fault.message, fault.hint)]),
+    };
+    let mut reader = Reader::new(file_name, text);
+    reader.prepare(&mut Variables::new(environment), &mut root, "", START);
+    let project = project(&mut reader, &root, connectors);
+    let (problems, places) = reader.finish();
+    match project {
+        Some(project) if problems.iter().all(|p| p.severity == Severity::Warning) => {
+            Ok(Loaded { project, warnings: problems, places, file: file_name.to_owned() })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// `None` when the file is not a project at all, which is then reported.
+fn project(reader: &mut Reader<'_>, root: &Node, connectors: &[ConnectorSpec]) -> Option<Project> {
+    let spot = Spot { path: String::new(), key: START, node: root };
+    let record = reader.record(&spot, &PROJECT)?;
+    let named = record.get("connections").map(|spot| connections::read(reader, &spot, connectors));
+    let named = named.unwrap_or_default();
+    let syncs = record.get("syncs").map(|spot| sync::read(reader, &spot, &named)).unwrap_or_default();
+    let store = store(reader, &record);
+    Some(Project { connections: named.into_iter().filter_map(|n| n.connection).collect(), syncs, store })
+}
+
+fn store(reader: &mut Reader<'_>, project: &Record<'_>) -> StoreOptions {
+    let mut store = StoreOptions { path: STORE_PATH.to_owned(), max_size: None, busy_timeout: BUSY_TIMEOUT };
+    if let Some(record) = project.get("store").and_then(|spot| reader.record(&spot, &STORE)) {
+        store.path = record.text(reader, "path").unwrap_or(store.path);
+        store.max_size = record.size(reader, "max_size");
+        store.busy_timeout = record.duration(reader, "busy_timeout").unwrap_or(store.busy_timeout);
+    }
+    store
+}
+
+fn too_large(file: &str, bytes: usize) -> Option<Problem> {
+    let message = format!("the file has {bytes} bytes; at most {FILE_BYTES_MAX} are allowed");
+    (bytes > FILE_BYTES_MAX).then(|| fatal(file, START, message, None))
+}
+
+fn fatal(file: &str, place: Place, message: String, hint: Option<String>) -> Problem {
+    let Place { line, column } = place;
+    Problem {
+        file: file.to_owned(),
+        line,
+        column,
+        path: String::new(),
+        message,
+        hint,
+        severity: Severity::Error,
+    }
+}
