@@ -300,10 +300,9 @@ impl Headers {
 /// Matches the parts with their answers, which come in any order.
 fn answers(client: &Client, parts: &[Part], answer: &Answer) -> Vec<Result<PartAnswer, Error>> {
     let (results, wait) = read(parts.len(), answer);
+    let left = results.iter().flatten().filter_map(|part| part.signals.left()).min();
     // The vendor's advice: the longest wait of all throttled parts, for the whole application (facts §2.10).
-    if let Some(wait) = wait {
-        client.close_for(wait);
-    }
+    client.heed_parts(wait, left);
     results
 }
 

@@ -199,8 +199,19 @@ impl Client {
         serde_json::from_slice(&answer.body).map_err(|e| nonsense(&answer.request, &e))
     }
 
+    /// Passes on to the budget what the parts of a batch said about the quota: the longest wait of throttled ones, and
+    /// the least that is left.
+    pub(super) fn heed_parts(&self, wait: Option<Duration>, remaining: Option<(u64, Duration)>) {
+        if let Some((units, reset)) = remaining {
+            self.budget.observe(units, reset);
+        }
+        if let Some(wait) = wait {
+            self.close_for(wait);
+        }
+    }
+
     /// Nobody sends before this wait is over.
-    pub(super) fn close_for(&self, wait: Duration) {
+    fn close_for(&self, wait: Duration) {
         tracing::info!(budget = self.budget.name(), wait_ms = wait.as_millis() as u64, "throttled");
         self.budget.close_for(wait);
     }
@@ -245,8 +256,8 @@ impl Client {
 
     /// Passes on to the budget what the service says about the quota.
     fn heed(&self, status: u16, signals: &Signals) {
-        if let (Some(limit), Some(remaining)) = (signals.limit, signals.remaining) {
-            self.budget.observe(limit, remaining, signals.reset.unwrap_or(Duration::from_secs(60)));
+        if let Some((units, reset)) = signals.left() {
+            self.budget.observe(units, reset);
         }
         if matches!(status, 429 | 503 | 509) {
             self.close_for(signals.wait());

@@ -7,6 +7,9 @@ use jiff::Timestamp;
 /// Waited when a throttled answer does not say how long.
 const WAIT_UNSAID: Duration = Duration::from_secs(10);
 
+/// The window that `RateLimit-*` speaks of (facts §3.3).
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// No header makes us wait longer at once; a budget cuts it further.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -15,8 +18,6 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Signals {
     /// `Retry-After`.
     pub(super) retry_after: Option<Duration>,
-    /// `RateLimit-Limit`, in resource units.
-    pub(super) limit: Option<u64>,
     /// `RateLimit-Remaining`, in resource units.
     pub(super) remaining: Option<u64>,
     /// `RateLimit-Reset`.
@@ -32,8 +33,6 @@ impl Signals {
         }
         if name.eq_ignore_ascii_case("retry-after") {
             self.retry_after = wait(value, now);
-        } else if name.eq_ignore_ascii_case("ratelimit-limit") {
-            self.limit = whole(value);
         } else if name.eq_ignore_ascii_case("ratelimit-remaining") {
             self.remaining = whole(value);
         } else if name.eq_ignore_ascii_case("ratelimit-reset") {
@@ -46,6 +45,11 @@ impl Signals {
     pub(super) fn asked(&self) -> Option<Duration> {
         // A reset alone says when the window ends, not that anybody must wait: it comes with successes too.
         self.retry_after.map(|wait| wait.max(self.reset.unwrap_or_default()))
+    }
+
+    /// How much is left of the minute's units, and until when.
+    pub(super) fn left(&self) -> Option<(u64, Duration)> {
+        Some((self.remaining?, self.reset.unwrap_or(MINUTE)))
     }
 
     /// How long to wait after a throttled answer.
@@ -70,9 +74,8 @@ fn seconds(value: &str) -> Option<Duration> {
     seconds.is_finite().then_some(wait)
 }
 
-/// `RateLimit-Limit` may carry a policy after a comma (`1250, 1250;w=60`).
 fn whole(value: &str) -> Option<u64> {
-    let number: f64 = value.split([',', ';']).next()?.trim().parse().ok()?;
+    let number: f64 = value.trim().parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number as u64)
 }
 
@@ -117,6 +120,7 @@ mod tests {
             None,
             "a success with a reset is no request to wait"
         );
-        assert_eq!(signals(&[("RateLimit-Limit", "1250, 1250;w=60")]).limit, Some(1250));
+        let left = signals(&[("RateLimit-Remaining", "125"), ("RateLimit-Reset", "5")]).left();
+        assert_eq!(left, Some((125, Duration::from_secs(5))));
     }
 }
