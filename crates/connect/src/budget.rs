@@ -118,13 +118,14 @@ impl Budget {
         state.not_before = state.not_before.max(until);
     }
 
-    /// The far side said that only `remaining` units are left for `reset`: somebody else spends too. What our own count
-    /// would still allow beyond that is counted as spent.
-    pub fn observe(&self, limit: u64, remaining: u64, reset: Duration) {
+    /// The far side said that only `remaining` units are left until `reset`: somebody else spends too. What our own count
+    /// would still allow beyond that is counted as spent, in the shortest window: such words are about the near future,
+    /// and taken for a day's quota they would stop us until tomorrow.
+    pub fn observe(&self, remaining: u64, reset: Duration) {
         let now = self.clock.elapsed();
         let mut state = self.lock();
-        let mut windows = state.windows.iter_mut();
-        if let Some(window) = windows.find(|w| w.limit().units >= limit && w.limit().window >= reset) {
+        let shortest = state.windows.iter_mut().min_by_key(|w| w.limit().window);
+        if let Some(window) = shortest.filter(|w| w.limit().window >= reset) {
             let own = window.limit().units.saturating_sub(window.used(now));
             if own > remaining {
                 window.spend(own - remaining, now);
