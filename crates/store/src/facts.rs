@@ -12,7 +12,6 @@ use syncline_core::{
 /// Number of a run.
 pub type RunId = u64;
 
-
 pub use syncline_core::plan::Fields;
 
 /// Values of the key columns, as the source gave them.

@@ -120,6 +120,9 @@ pub trait Store: Send + Sync {
     /// Ledger records that are live, per destination stream id.
     async fn known(&self, sync: &str) -> Result<Vec<(String, u64)>, Error>;
 
+    /// The highest sequence number given to a ledger row so far; 0 when there is none. Later rows get higher ones.
+    async fn last_seq(&self) -> Result<u64, Error>;
+
     /// Live records whose sequence number is not in `seen`, after `after` in sequence order, at most `limit`; the second
     /// part is where to go on, `None` at the end.
     async fn unseen(

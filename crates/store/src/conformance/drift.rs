@@ -1,0 +1,177 @@
+//! Comparing ledger and destination, and repairing what differs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use syncline_core::value::Value;
+
+use super::{
+    Place,
+    scratch::listed,
+    world::{SYNC, World, at, fields, hash, id, key, row},
+};
+use crate::{Comparison, Drift, DriftKind, Fields, IntentKind, LedgerRow, Scratch};
+
+const LIST: &str = "site/active";
+const OTHER: &str = "site/closed";
+
+fn listed_streams() -> Vec<String> {
+    vec![OTHER.to_owned(), LIST.to_owned(), LIST.to_owned()]
+}
+
+/// The record as it should be.
+fn good(n: u64) -> Scratch {
+    listed(LIST, n, Some(id(n)))
+}
+
+fn told(comparison: &Comparison) -> Vec<(DriftKind, &str, &str)> {
+    comparison.drift.iter().map(|d| (d.kind, d.stream.as_str(), d.record_id.as_str())).collect()
+}
+
+pub(super) async fn every_kind_of_drift_is_told(place: Arc<dyn Place>) {
+    use DriftKind::{Duplicate, Edited, Missing, Orphan, Stranger};
+    let world = World::of(&place).await;
+    let ledger = (1..=6).chain(10..=12).map(row);
+    let gone = (7..=9).map(|n| LedgerRow { gone: true, ..row(n) });
+    let drifted = LedgerRow { hash: None, ..row(13) };
+    let elsewhere = LedgerRow { stream: "site/not listed".to_owned(), ..row(14) };
+    world.put(ledger.chain(gone).chain([drifted, elsewhere])).await;
+
+    let listing = [
+        good(1),
+        // 2 is missing
+        Scratch { hash: hash(99), fields: fields("by hand"), ..good(3) },
+        // stamp cleared, stamp of another, stamp of nobody
+        Scratch { stamp: None, ..good(4) },
+        Scratch { stamp: Some(id(1)), ..good(5) },
+        Scratch { stamp: Some(id(999)), ..good(6) },
+        // gone: marked, purged (not listed), brought back by hand
+        good(7),
+        Scratch { hash: hash(99), ..good(9) },
+        // copied within the list and into another; the copy kept its stamp
+        good(10),
+        Scratch { record_id: "110".to_owned(), ..good(10) },
+        Scratch { stream: OTHER.to_owned(), record_id: "10".to_owned(), ..good(10) },
+        // remade by hand: the record of the ledger is missing, another has its stamp
+        Scratch { record_id: "111".to_owned(), ..good(11) },
+        good(12),
+        good(13),
+        listed(LIST, 200, Some(id(200))),
+        listed(OTHER, 300, None),
+        listed("site/of others", 400, None),
+    ];
+    world.store.scratch_put(&listing).await.expect("a scratch listing");
+    let found = world.store.compare(SYNC, &listed_streams(), 9).await.expect("compare");
+
+    assert_eq!(found.equal, 5, "1, 7, 8, 10, 12");
+    let totals = [(Missing, 2), (Edited, 6), (Duplicate, 3), (Orphan, 1), (Stranger, 1)];
+    assert_eq!(found.totals, BTreeMap::from(totals));
+    let expected = [
+        (Missing, LIST, "11"),
+        (Missing, LIST, "2"),
+        (Edited, LIST, "13"),
+        (Edited, LIST, "3"),
+        (Edited, LIST, "4"),
+        (Edited, LIST, "5"),
+        (Edited, LIST, "6"),
+        (Edited, LIST, "9"),
+        (Duplicate, OTHER, "10"),
+        (Duplicate, LIST, "110"),
+        (Duplicate, LIST, "111"),
+        (Orphan, LIST, "200"),
+        (Stranger, OTHER, "300"),
+    ];
+    assert_eq!(told(&found), expected, "by kind, then by key");
+
+    let drift = |record: &str| found.drift.iter().find(|d| d.record_id == record).expect("told").clone();
+    let edited = Drift {
+        kind: Edited,
+        identity: Some(id(3)),
+        label: "PRJ-3".to_owned(),
+        stream: LIST.to_owned(),
+        record_id: "3".to_owned(),
+        version: Some("\"etag-3,2\"".to_owned()),
+        expected: row(3).fields,
+        found: fields("by hand"),
+    };
+    assert_eq!(drift("3"), edited);
+    let missing = drift("2");
+    assert_eq!((missing.identity, missing.label.as_str(), &missing.version), (Some(id(2)), "PRJ-2", &None));
+    assert_eq!((missing.expected, missing.found), (row(2).fields, Fields::new()));
+    assert_eq!((drift("110").identity, drift("110").label.as_str()), (Some(id(10)), "PRJ-10"));
+    assert_eq!((drift("200").identity, drift("200").label.as_str()), (Some(id(200)), "200"));
+    assert_eq!((drift("300").identity, drift("300").expected), (None, Fields::new()));
+}
+
+pub(super) async fn output_is_bounded_and_totals_are_true(place: Arc<dyn Place>) {
+    let world = World::of(&place).await;
+    let numbered = |n: u64| LedgerRow { key: vec![Value::Int64(n.cast_signed())], ..row(n) };
+    world.put((1..=30).map(numbered)).await;
+    let strangers: Vec<_> = (100..150).map(|n| listed(LIST, n, None)).collect();
+    world.store.scratch_put(&strangers).await.expect("a scratch listing");
+    let found = world.store.compare(SYNC, &listed_streams(), 3).await.expect("compare");
+    assert_eq!(found.totals, BTreeMap::from([(DriftKind::Missing, 30), (DriftKind::Stranger, 50)]));
+    let labels: Vec<_> = found.drift.iter().map(|drift| drift.label.as_str()).collect();
+    assert_eq!(labels, ["1", "2", "3", "100", "101", "102"], "numbers sort as numbers");
+
+    let nothing = world.store.compare(SYNC, &[], 3).await.expect("compare");
+    assert_eq!((nothing.equal, nothing.totals, nothing.drift), (0, BTreeMap::new(), vec![]));
+    let unheard_of = world.store.compare("unheard of", &listed_streams(), 3).await.expect("compare");
+    assert_eq!(unheard_of.totals, BTreeMap::from([(DriftKind::Stranger, 50)]));
+}
+
+pub(super) async fn a_destination_without_stamps_is_compared(place: Arc<dyn Place>) {
+    let world = World::of(&place).await;
+    world.put([row(1), row(2), row(3)]).await;
+    let listing = [
+        listed(LIST, 1, None),
+        Scratch { hash: hash(9), ..listed(LIST, 2, None) },
+        listed(LIST, 4, None),
+        // Another stream has the field for stamps; this says nothing about the first.
+        listed(OTHER, 5, Some(id(5))),
+    ];
+    world.store.scratch_put(&listing).await.expect("a scratch listing");
+    let found = world.store.compare(SYNC, &listed_streams(), 9).await.expect("compare");
+    assert_eq!(found.equal, 1, "no stamp anywhere is no sign of a stamp cleared by hand");
+    let expected = [
+        (DriftKind::Missing, LIST, "3"),
+        (DriftKind::Edited, LIST, "2"),
+        (DriftKind::Orphan, OTHER, "5"),
+        (DriftKind::Stranger, LIST, "4"),
+    ];
+    assert_eq!(told(&found), expected);
+}
+
+pub(super) async fn drifted_records_are_planned_again(place: Arc<dyn Place>) {
+    let world = World::of(&place).await;
+    world.put((1..=4).map(row)).await;
+    let listing = [
+        Scratch { hash: hash(9), ..good(1) },
+        good(3),
+        Scratch { record_id: "33".to_owned(), ..good(3) },
+        Scratch { hash: hash(9), ..good(4) },
+        listed(LIST, 50, None),
+    ];
+    world.store.scratch_put(&listing).await.expect("a scratch listing");
+    let mut drift = world.store.compare(SYNC, &listed_streams(), 9).await.expect("compare").drift;
+    assert_eq!(drift.len(), 5);
+    // Remade since it was compared: what was seen is not what is there.
+    world.put([LedgerRow { record_id: "44".to_owned(), ..row(4) }]).await;
+    drift.push(Drift { identity: Some(id(77)), ..drift[0].clone() });
+    world.store.mark_drifted(&world.lease, world.run, &drift, at(5)).await.expect("marking");
+
+    let found = world.store.find(SYNC, &[id(1), id(2), id(3), id(4)]).await.expect("find");
+    let edited = found[0].as_ref().expect("record 1");
+    assert_eq!((edited.hash, edited.version.as_deref()), (None, Some("\"etag-1,2\"")), "as it was seen");
+    assert_eq!(found[1], None, "what is missing is made anew");
+    assert_eq!(found[2].as_ref().expect("record 3").hash, Some(hash(3)));
+    assert_eq!(found[3].as_ref().expect("record 4").hash, Some(hash(4)));
+    let parked = world.store.parked(Some(SYNC), Some(at(5)), 9).await.expect("parked");
+    let mut told: Vec<_> = parked.iter().map(|p| (p.label.as_str(), p.kind, p.key.clone())).collect();
+    told.sort_unstable_by_key(|(label, ..)| *label);
+    let expected = [
+        ("PRJ-1", Some(IntentKind::Update), Some(key(1))),
+        ("PRJ-2", Some(IntentKind::Create), Some(key(2))),
+    ];
+    assert_eq!(told, expected);
+    assert!(parked.iter().all(|p| p.code == "drift" && p.run == world.run && p.first_at == at(5)));
+}

@@ -1,0 +1,3 @@
+//! Tests of the stores: the suite of the trait on each, and what is particular to one.
+
+mod sqlite;

@@ -1,0 +1,47 @@
+//! The store in a SQLite file.
+
+mod faults;
+mod file;
+mod speed;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use syncline_store::{
+    Store,
+    conformance::Place,
+    sqlite::{self, Options, SqliteStore},
+};
+use tempfile::TempDir;
+
+/// A folder of its own for a store, removed at the end.
+struct Folder(TempDir);
+
+impl Folder {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("made on demand").join("store.db")
+    }
+
+    fn options(&self) -> Options {
+        Options { busy_timeout: Duration::from_millis(50), ..Options::new(self.path()) }
+    }
+
+    async fn store(&self) -> SqliteStore {
+        sqlite::open(self.options()).await.expect("the store opens")
+    }
+}
+
+fn fresh() -> Folder {
+    Folder(TempDir::new().expect("a folder for the test"))
+}
+
+#[async_trait]
+impl Place for Folder {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.store().await)
+    }
+}
+
+mod conformance {
+    syncline_store::suite!(super::fresh);
+}
