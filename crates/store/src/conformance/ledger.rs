@@ -125,18 +125,22 @@ pub(super) async fn a_record_keeps_its_number(place: Arc<dyn Place>) {
 
 pub(super) async fn a_number_is_never_given_twice(place: Arc<dyn Place>) {
     let world = World::of(&place).await;
+    let last = async || world.store.last_seq().await.expect("the last number");
+    assert_eq!(last().await, 0);
     let mut given = BTreeSet::new();
     for n in 0..20 {
         // Removed again, every second one, the newest among them.
         world.put([row(n)]).await;
         let seq = world.store.find(SYNC, &[id(n)]).await.expect("find")[0].as_ref().expect("the record").seq;
-        assert!(given.insert(seq), "{seq} was given out before");
+        assert!(given.last() < Some(&seq), "{seq} is not above those given before");
+        given.insert(seq);
         if n % 2 == 0 {
             let ledger = vec![LedgerChange::Remove(id(n)), LedgerChange::Remove(id(999))];
             world.checkpoint(Checkpoint { ledger, ..Checkpoint::default() }).await;
             assert_eq!(world.store.find(SYNC, &[id(n)]).await.expect("find"), [None]);
             assert_eq!(world.store.details(SYNC, &[id(n)]).await.expect("details"), [None]);
         }
+        assert_eq!(last().await, seq, "removing the newest takes nothing back");
     }
     assert!(given.last() <= Some(&20), "dense: one bit each in a set");
 }

@@ -155,6 +155,14 @@ pub(super) fn unseen(
     Ok((found, None))
 }
 
+/// The last number given out, 0 in a new store.
+pub(super) fn last_seq(connection: &Connection) -> Result<u64, Fault> {
+    let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = 'ledger_seq'")?;
+    let mut rows = statement.query([])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    codec::unsigned(row, 0)
+}
+
 /// Numbers of destination streams within one transaction; rolled back with it, hence not kept.
 #[derive(Default)]
 pub(super) struct StreamNumbers {

@@ -147,6 +147,10 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn last_seq(&self) -> Result<u64, Error> {
+        self.connections.read(|connection, _| ledger::last_seq(connection)).await
+    }
+
     async fn intend(&self, lease: &Lease, run: RunId, intents: &[Intent]) -> Result<(), Error> {
         let token = Token::from(lease);
         let intents = intents.iter().map(|intent| Ok((intent.clone(), Wide::of(&intent.row)?)));
