@@ -1,0 +1,177 @@
+//! First contact: what the destination already holds is matched before it is written.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use syncline_connect::destination::{Listed, Record};
+use syncline_core::{identity::Identity, mapping::Mapped, plan::Fields};
+use syncline_store::{Entry, Scratch};
+
+use crate::{Bound, Engine, Error};
+
+/// How many elements of a listing are kept before they are put into the scratch listing.
+const PUT: usize = 1_000;
+
+/// What the destination holds for a record the ledger does not know.
+pub(crate) enum Match {
+    /// Nothing.
+    None,
+    /// One record, by its stamp or by natural key.
+    Found { entry: Entry, fields: Fields, stamped: bool },
+    /// More than one, on either side; the sentence says which.
+    Ambiguous(String),
+}
+
+/// Lists every stream of the sync completely into the scratch listing. Returns the number of records per stream.
+///
+/// # Errors
+/// Also when a listing may be incomplete: then nothing may be concluded from it.
+pub(crate) async fn list(engine: &Engine, bound: &Bound) -> Result<Vec<(String, u64)>, Error> {
+    engine.store.scratch_clear().await?;
+    let adopt_by = bound.sync.adopt.as_ref().map(|by| bound.mapping.indexes(by)).unwrap_or_default();
+    for (index, target) in bound.mapping.streams.iter().enumerate() {
+        let doing = format!("listing {:?}", target.name);
+        let mut listing = bound
+            .destination
+            .list(&target.stream, &target.fields)
+            .await
+            .map_err(Error::connect(doing.clone()))?;
+        let mut rows = Vec::new();
+        while let Some(page) = listing.next().await.map_err(Error::connect(doing.clone()))? {
+            for listed in page {
+                match listed {
+                    Listed::Record(record) => rows.push(scratch(bound, index, &adopt_by, record)),
+                    Listed::Deleted(id) => {
+                        engine.store.scratch_put(&rows).await?;
+                        rows.clear();
+                        engine.store.scratch_remove(&target.stream.id, &id).await?;
+                    }
+                }
+            }
+            if rows.len() >= PUT {
+                engine.store.scratch_put(&rows).await?;
+                rows.clear();
+            }
+        }
+        engine.store.scratch_put(&rows).await?;
+    }
+    Ok(engine.store.scratch_count().await?)
+}
+
+fn scratch(bound: &Bound, stream: usize, adopt_by: &[usize], record: Record) -> Scratch {
+    let mapping = &bound.mapping;
+    Scratch {
+        stream: mapping.streams[stream].stream.id.clone(),
+        natural: if adopt_by.is_empty() {
+            None
+        } else {
+            mapping.natural_key(stream, adopt_by, &record.values)
+        },
+        hash: mapping.hash(stream, &record.values, &mut Vec::new()),
+        fields: mapping.canonical_fields(stream, &record.values),
+        stamp: record.stamp.as_deref().and_then(Identity::from_stamp),
+        record_id: record.id,
+        version: record.version,
+    }
+}
+
+/// Matches records that the ledger does not know with the scratch listing; one answer per record, in order. A record that is
+/// matched leaves the scratch listing, so that it is never matched twice; what stays there at the end is not ours.
+pub(crate) async fn matches(
+    engine: &Engine,
+    bound: &Bound,
+    adopt_by: &[usize],
+    unknown: &[(usize, Identity, Mapped<'_>)],
+) -> Result<Vec<Match>, Error> {
+    let identities: Vec<Identity> = unknown.iter().map(|(_, identity, _)| *identity).collect();
+    let stamped = engine.store.scratch_by_stamp(&identities).await?;
+    let natural: Vec<Option<[u8; 32]>> = unknown
+        .iter()
+        .map(|(_, _, mapped)| {
+            let by = (!adopt_by.is_empty()).then_some(adopt_by)?;
+            bound.mapping.natural_key(mapped.stream, by, &mapped.values)
+        })
+        .collect();
+    let mut claims: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+    natural.iter().flatten().for_each(|key| *claims.entry(*key).or_default() += 1);
+    let keys: Vec<[u8; 32]> = natural.iter().flatten().copied().collect();
+    let mut by_natural = engine.store.scratch_by_natural(&keys).await?.into_iter();
+    let mut found = Vec::with_capacity(unknown.len());
+    for (((_, _, mapped), stamped), natural) in unknown.iter().zip(stamped).zip(natural) {
+        let here = &bound.mapping.streams[mapped.stream].stream.id;
+        let candidates = match natural {
+            Some(_) => by_natural.next().unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let candidates: Vec<Scratch> = candidates.into_iter().filter(|c| c.stream == *here).collect();
+        let rivals = natural.and_then(|key| claims.get(&key)).copied().unwrap_or_default();
+        let found_here = choose(stamped, candidates, rivals, bound.sync.adopt.as_deref().unwrap_or_default());
+        if let Match::Found { entry, .. } = &found_here {
+            engine.store.scratch_remove(&entry.stream, &entry.record_id).await?;
+        }
+        found.push(found_here);
+    }
+    Ok(found)
+}
+
+/// The rule: a stamp decides; without one, a natural key decides when exactly one record on each side carries it.
+fn choose(mut stamped: Vec<Scratch>, mut natural: Vec<Scratch>, rivals: usize, by: &[String]) -> Match {
+    match (stamped.len(), natural.len()) {
+        (1, _) => take(stamped.swap_remove(0), true),
+        (n, _) if n > 1 => Match::Ambiguous(format!("{n} or more destination records carry its stamp")),
+        (_, 0) => Match::None,
+        (_, 1) if rivals > 1 => Match::Ambiguous(format!(
+            "{rivals} source records have the {} of one destination record",
+            by.join(", ")
+        )),
+        (_, 1) => take(natural.swap_remove(0), false),
+        (_, n) => Match::Ambiguous(format!("{n} or more destination records have its {}", by.join(", "))),
+    }
+}
+
+fn take(found: Scratch, stamped: bool) -> Match {
+    let entry = Entry {
+        seq: 0,
+        stream: Arc::from(found.stream),
+        record_id: found.record_id,
+        version: found.version,
+        hash: Some(found.hash),
+        gone: false,
+    };
+    Match::Found { entry, fields: found.fields, stamped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str) -> Scratch {
+        Scratch {
+            stream: "L".into(),
+            record_id: id.into(),
+            version: None,
+            stamp: None,
+            natural: None,
+            hash: [0; 32],
+            fields: Fields::new(),
+        }
+    }
+
+    #[test]
+    fn pairs_only_what_is_certain() {
+        let by = ["Title".to_owned()];
+        let pick = |stamped: &[&str], natural: &[&str], rivals| {
+            let records = |ids: &[&str]| ids.iter().map(|id| record(id)).collect();
+            match choose(records(stamped), records(natural), rivals, &by) {
+                Match::None => "none".to_owned(),
+                Match::Found { entry, stamped, .. } => format!("{} {stamped}", entry.record_id),
+                Match::Ambiguous(why) => why,
+            }
+        };
+        assert_eq!(pick(&[], &[], 0), "none");
+        assert_eq!(pick(&["1"], &["2", "3"], 2), "1 true", "a stamp decides");
+        assert_eq!(pick(&["1", "2"], &[], 0), "2 or more destination records carry its stamp");
+        assert_eq!(pick(&[], &["2"], 1), "2 false");
+        assert_eq!(pick(&[], &["2"], 2), "2 source records have the Title of one destination record");
+        assert_eq!(pick(&[], &["2", "3"], 1), "2 or more destination records have its Title");
+    }
+}

@@ -1,0 +1,91 @@
+//! What stops a run.
+
+use syncline_core::mapping::Problem;
+
+/// A run, plan or verification that stopped. What was done before is recorded; running again goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system could not be read or written.
+    #[error("{doing}")]
+    Connect {
+        /// What was being done.
+        doing: String,
+        /// What happened.
+        #[source]
+        source: syncline_connect::Error,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] syncline_store::Error),
+    /// The definition does not fit the systems it names; nothing was read or written.
+    #[error("sync {sync:?} does not fit the systems it names ({} problems)", .problems.len())]
+    Definition {
+        /// The sync.
+        sync: String,
+        /// Every problem found.
+        problems: Vec<Problem>,
+    },
+    /// Records were lost count of: a fault in Syncline itself.
+    #[error(
+        "the account does not close: {read} records read, {accounted} accounted for; please report this as a bug"
+    )]
+    Unbalanced {
+        /// Records read.
+        read: u64,
+        /// Records accounted for.
+        accounted: u64,
+    },
+    /// Stopped by a person; what was done is recorded.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// Wraps a connector's error with what was being done.
+    pub(crate) fn connect(doing: impl Into<String>) -> impl FnOnce(syncline_connect::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Connect { doing, source }
+    }
+
+    /// Stable code that is stored with the run.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect { source, .. } => source.code(),
+            Self::Store(syncline_store::Error::Busy { .. }) => "busy",
+            Self::Store(_) => "store",
+            Self::Definition { .. } => "definition",
+            Self::Unbalanced { .. } => "unbalanced",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What to do next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Connect { source, .. } => source.hint.clone(),
+            Self::Store(syncline_store::Error::Busy { .. }) => {
+                Some("wait for the other run to end, or stop it; a dead process holds nothing".into())
+            }
+            Self::Store(syncline_store::Error::Full { .. }) => {
+                Some("free some space (or raise store.max_size) and run again: nothing is lost".into())
+            }
+            Self::Store(syncline_store::Error::Locked { .. }) => {
+                Some("another program has the store file open for writing; close it and run again".into())
+            }
+            Self::Definition { .. } => Some("run `syncline check` for every problem and its place".into()),
+            Self::Store(_) | Self::Unbalanced { .. } | Self::Cancelled => None,
+        }
+    }
+
+    /// The whole chain in one line, for records and logs.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+}

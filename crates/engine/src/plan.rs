@@ -1,0 +1,332 @@
+//! Dry run: what a run would do, found out the same way and with nothing written anywhere.
+
+use syncline_connect::source::FETCH_MAX;
+use syncline_core::{
+    guard::Verdict,
+    plan::{FieldChange, Fields, Planned, PlannedAction, diff},
+    run::Phase,
+    seen::Seen,
+    sync::{DeletePolicy, Mode},
+};
+use syncline_store::{DriftKind, Entry, IntentKind, LedgerChange};
+
+use crate::{
+    Bound, Engine, Error, contact, deletes,
+    planner::{BatchPlan, Outcome, Planner, Step, Work, label},
+    progress::{Event, Observer},
+    read::ReadAhead,
+    recover,
+    run::{Options, PARKED_MAX, is_due, reading},
+    writer::Writer,
+};
+
+/// What a run would do.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Summary {
+    /// `full` or `incremental`.
+    pub mode: String,
+    /// Why this mode, where it is not the configured one.
+    pub reason: Option<String>,
+    /// Records read, absences included.
+    pub read: u64,
+    /// Records that would be made.
+    pub create: u64,
+    /// Records that would be taken over from what the destination holds.
+    pub adopt: u64,
+    /// Records that would be changed.
+    pub update: u64,
+    /// Records that would change place.
+    pub moves: u64,
+    /// Records that would be deleted or marked as gone.
+    pub delete: u64,
+    /// Deletes that would wait for approval.
+    pub hold: u64,
+    /// Records that would be parked.
+    pub park: u64,
+    /// Records that cannot be paired for certain.
+    pub ambiguous: u64,
+    /// Records that are already equal.
+    pub unchanged: u64,
+    /// Records that are not wanted.
+    pub skipped: u64,
+    /// Destination records that are not ours; left alone.
+    pub strangers: u64,
+    /// Sentences an operator should read.
+    pub notes: Vec<String>,
+}
+
+impl Summary {
+    /// Whether a run would send nothing and record nothing new.
+    pub fn is_empty(&self) -> bool {
+        self.create
+            + self.adopt
+            + self.update
+            + self.moves
+            + self.delete
+            + self.hold
+            + self.park
+            + self.ambiguous
+            == 0
+    }
+}
+
+/// Plans a run of `options`: every change goes to `each`, the totals come back.
+///
+/// Writes nothing: not to the source, not to the destination, not to the store.
+///
+/// # Errors
+/// A system or the store failed; nothing is left behind.
+pub async fn plan(
+    engine: &Engine,
+    bound: &Bound,
+    options: &Options,
+    observer: &dyn Observer,
+    each: &mut (dyn FnMut(Planned) + Send),
+) -> Result<Summary, Error> {
+    let name = &bound.sync.name;
+    let cursor = engine.store.cursor(name).await?;
+    let reading = reading(bound.sync.mode, options.mode, cursor.as_ref(), &bound.sync.fingerprint());
+    let mode = if reading.mode == Mode::Full { "full" } else { "incremental" };
+    observer.event(&Event::Phase { phase: Phase::Fetch });
+    let mut drafting = Drafting {
+        engine,
+        bound,
+        planner: Planner::new(engine, bound),
+        summary: Summary { mode: mode.into(), reason: reading.reason.clone(), ..Summary::default() },
+        each,
+    };
+    drafting.summary.notes.clone_from(&bound.notes);
+    drafting.resolve().await?;
+    if reading.contact {
+        let listed = contact::list(engine, bound).await?;
+        drafting.planner.contact = listed.iter().any(|(_, n)| *n > 0);
+    }
+    drafting.parked().await?;
+    if options.only_parked {
+        return Ok(drafting.summary);
+    }
+    drafting.planner.last_seq = engine.store.last_seq().await?;
+    drafting.planner.seen = (reading.mode == Mode::Full).then(Seen::default);
+    observer.event(&Event::Phase { phase: Phase::Plan });
+    let doing = format!("reading {:?}", bound.sync.from.stream);
+    let request = bound.read(reading.mode, reading.from.clone());
+    let listing = bound.source.read(request).await.map_err(Error::connect(doing.clone()))?;
+    let mut listing = ReadAhead::start(listing);
+    let mut listed = 0;
+    while let Some(batch) = listing.next().await.map_err(Error::connect(doing.clone()))? {
+        listed += batch.len() as u64;
+        drafting.summary.read += batch.len() as u64;
+        let planned = drafting.planner.batch(&batch).await?;
+        drafting.tell(planned);
+    }
+    drafting.absent(listed).await?;
+    if reading.contact {
+        drafting.strangers().await?;
+    }
+    Ok(drafting.summary)
+}
+
+struct Drafting<'a> {
+    engine: &'a Engine,
+    bound: &'a Bound,
+    planner: Planner<'a>,
+    summary: Summary,
+    each: &'a mut (dyn FnMut(Planned) + Send),
+}
+
+impl Drafting<'_> {
+    /// What recovery would find, kept on top of the ledger instead of in it.
+    async fn resolve(&mut self) -> Result<(), Error> {
+        let mut writer = Writer::new(self.engine, self.bound);
+        let resolution = recover::resolve(self.engine, self.bound, &mut writer).await?;
+        for change in resolution.ledger {
+            match change {
+                LedgerChange::Remove(identity) => self.planner.overlay.insert(identity, None),
+                LedgerChange::Put(row) => {
+                    let known =
+                        self.engine.store.find(&self.bound.sync.name, &[row.identity]).await?.pop().flatten();
+                    let entry = Entry {
+                        seq: known.map_or(0, |k| k.seq),
+                        stream: row.stream.into(),
+                        record_id: row.record_id,
+                        version: row.version,
+                        hash: row.hash,
+                        gone: row.gone,
+                    };
+                    self.planner.overlay.insert(row.identity, Some(entry))
+                }
+            };
+        }
+        self.planner.quarantined =
+            resolution.quarantined.into_iter().map(|(i, n)| (i.row.identity, n)).collect();
+        if !resolution.moved.is_empty() {
+            let text =
+                format!("{} old records of interrupted moves would be removed first", resolution.moved.len());
+            self.summary.notes.push(text);
+        }
+        Ok(())
+    }
+
+    async fn parked(&mut self) -> Result<(), Error> {
+        let parked = self.engine.store.parked(Some(&self.bound.sync.name), None, PARKED_MAX).await?;
+        let now = self.engine.clock.now();
+        let due: Vec<_> = parked.into_iter().filter(|p| is_due(p, now)).collect();
+        for group in due.chunks(FETCH_MAX) {
+            let keys = group.iter().filter_map(|p| p.key.clone()).collect();
+            let fetch = self.bound.source.fetch(self.bound.fetch(keys)).await;
+            let batch = fetch.map_err(Error::connect("fetching parked records"))?;
+            self.summary.read += batch.len() as u64;
+            let planned = self.planner.batch(&batch).await?;
+            // The listing will show these records again: a plan names each of them once.
+            self.planner
+                .planned
+                .extend((0..batch.len()).filter_map(|row| self.bound.mapping.identity(&batch, row).ok()));
+            self.tell(planned);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, planned: BatchPlan) {
+        self.summary.unchanged += planned.unchanged;
+        self.summary.skipped += planned.skipped;
+        for (_, step) in planned.steps {
+            match step {
+                Step::Write(work) => self.work(&work),
+                Step::Adopt(row) => {
+                    self.summary.adopt += 1;
+                    let stream = self.name(&row.stream);
+                    self.say(
+                        label(&row.key),
+                        PlannedAction::Adopt,
+                        stream,
+                        Vec::new(),
+                        Some("by its stamp; equal already".into()),
+                    );
+                }
+                Step::Park(failed) => {
+                    let action = if failed.code == "ambiguous" {
+                        PlannedAction::Ambiguous
+                    } else {
+                        PlannedAction::Park
+                    };
+                    let count = if failed.code == "ambiguous" {
+                        &mut self.summary.ambiguous
+                    } else {
+                        &mut self.summary.park
+                    };
+                    *count += 1;
+                    let key = failed.key.as_deref().map_or_else(|| "(no key)".to_owned(), label);
+                    self.say(
+                        key,
+                        action,
+                        String::new(),
+                        Vec::new(),
+                        Some(format!("{}: {}", failed.code, failed.message)),
+                    );
+                }
+            }
+        }
+    }
+
+    fn work(&mut self, work: &Work) {
+        let (action, count) = match work.outcome {
+            Outcome::Created => (PlannedAction::Create, &mut self.summary.create),
+            Outcome::Updated if work.note.is_some() => (PlannedAction::Adopt, &mut self.summary.adopt),
+            Outcome::Updated => (PlannedAction::Update, &mut self.summary.update),
+            Outcome::Moved => (PlannedAction::Move, &mut self.summary.moves),
+            Outcome::Deleted => (PlannedAction::Delete, &mut self.summary.delete),
+        };
+        *count += 1;
+        let fields =
+            if work.kind == IntentKind::Delete { Vec::new() } else { changes(&work.old, &work.row.fields) };
+        let planned = Planned {
+            key: label(&work.row.key),
+            action,
+            stream: self.name(&work.row.stream),
+            from: work.from.as_ref().map(|(stream, ..)| self.name(stream)),
+            fields,
+            note: work.note.clone(),
+        };
+        (self.each)(planned);
+    }
+
+    async fn absent(&mut self, listed: u64) -> Result<(), Error> {
+        let ignore = self.bound.sync.deletes.policy == DeletePolicy::Ignore;
+        let Some(seen) = self.planner.seen.take().filter(|_| !ignore) else { return Ok(()) };
+        let last_seq = self.planner.last_seq;
+        let judgement = deletes::judge(self.engine, self.bound, &seen, last_seq, listed).await?;
+        self.summary.read += judgement.gone;
+        let mut after = 0;
+        loop {
+            let (page, next) =
+                self.engine.store.unseen(&self.bound.sync.name, &seen, after, deletes::PAGE).await?;
+            let identities: Vec<_> = page.iter().map(|(identity, _)| *identity).collect();
+            let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
+            for ((identity, entry), details) in page.into_iter().zip(details) {
+                let (key, fields) = details.map(|d| (d.key, d.fields)).unwrap_or_default();
+                let shown = label(&key);
+                if let Verdict::Hold(reason) = &judgement.verdict {
+                    self.summary.hold += 1;
+                    let stream = self.name(&entry.stream);
+                    self.say(shown, PlannedAction::Hold, stream, Vec::new(), Some(reason.clone()));
+                    continue;
+                }
+                match deletes::work(self.bound, identity, &entry, key, fields, self.engine.clock.now()) {
+                    Some(work) => self.work(&work),
+                    None => self.summary.skipped += 1,
+                }
+            }
+            match next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Destination records that nothing was paired with.
+    async fn strangers(&mut self) -> Result<(), Error> {
+        const SHOWN: usize = 1_000;
+        let streams: Vec<String> = self.bound.mapping.streams.iter().map(|s| s.stream.id.clone()).collect();
+        let comparison = self.engine.store.compare(&self.bound.sync.name, &streams, SHOWN).await?;
+        let strange = |kind: &DriftKind| matches!(kind, DriftKind::Stranger | DriftKind::Orphan);
+        self.summary.strangers =
+            comparison.totals.iter().filter(|(kind, _)| strange(kind)).map(|(_, n)| n).sum();
+        for found in comparison.drift.into_iter().filter(|d| strange(&d.kind)) {
+            let stream = self.name(&found.stream);
+            let note = match found.kind {
+                DriftKind::Orphan => "carries a stamp of no source record; left alone",
+                _ => "is not ours; left alone",
+            };
+            self.say(
+                format!("item {}", found.record_id),
+                PlannedAction::Stranger,
+                stream,
+                Vec::new(),
+                Some(note.into()),
+            );
+        }
+        self.engine.store.scratch_clear().await?;
+        Ok(())
+    }
+
+    fn say(
+        &mut self,
+        key: String,
+        action: PlannedAction,
+        stream: String,
+        fields: Vec<FieldChange>,
+        note: Option<String>,
+    ) {
+        (self.each)(Planned { key, action, stream, from: None, fields, note });
+    }
+
+    fn name(&self, stream: &str) -> String {
+        let index = self.bound.mapping.stream_of(stream);
+        index.map_or_else(|| stream.to_owned(), |i| self.bound.mapping.streams[i].name.clone())
+    }
+}
+
+/// What changes for people: without fields that are null before and after.
+fn changes(old: &Fields, new: &Fields) -> Vec<FieldChange> {
+    diff(old, new).into_iter().filter(|c| !(c.old.is_null() && c.new.is_null())).collect()
+}

@@ -1,0 +1,454 @@
+//! Planning a batch: what is to be done about each of its records. Reads the ledger, writes nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use syncline_core::{
+    batch::{Batch, RecordOp},
+    identity::Identity,
+    mapping::Mapped,
+    plan::{self, Change, Fields, Known},
+    seen::Seen,
+    value::Value,
+};
+use syncline_store::{Entry, IntentKind, KeyValues, LedgerRow};
+
+use crate::{
+    Bound, Engine, Error,
+    contact::{self, Match},
+};
+
+/// What is to be done about one record.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Send something.
+    Write(Box<Work>),
+    /// Nothing to send, but the ledger does not know it yet: an adopted record that is already right.
+    Adopt(Box<LedgerRow>),
+    /// It cannot be written as it is.
+    Park(Failed),
+}
+
+/// A write to be done.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    /// Kind of the intent.
+    pub kind: IntentKind,
+    /// How it counts.
+    pub outcome: Outcome,
+    /// The row the ledger will hold; its `record_id` and `version` are those to write to (empty for creates and moves).
+    pub row: LedgerRow,
+    /// Index of the destination stream; `None` for a record in a stream the sync does not name any more.
+    pub stream: Option<usize>,
+    /// Moves: stream id, record id and version of where it is.
+    pub from: Option<(String, String, Option<String>)>,
+    /// One value per mapped field; empty for deletes.
+    pub values: Vec<Value<'static>>,
+    /// Indexes of the values that change; updates send only these.
+    pub changed: Vec<usize>,
+    /// What was there before, as far as is known.
+    pub old: Fields,
+    /// Adopted by natural key: the stamp must be written too.
+    pub stamp: bool,
+    /// For the plan.
+    pub note: Option<String>,
+}
+
+/// How a write counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Created,
+    Updated,
+    Moved,
+    Deleted,
+}
+
+/// A record that cannot be written as it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    /// Whose.
+    pub identity: Identity,
+    /// Its key; `None` when it has no usable one.
+    pub key: Option<KeyValues>,
+    /// What was to be done.
+    pub kind: Option<IntentKind>,
+    /// Stable code.
+    pub code: String,
+    /// What is wrong, without values.
+    pub message: String,
+}
+
+impl Failed {
+    /// A record that is left alone because several destination records carry its stamp.
+    pub(crate) fn quarantined(identity: Identity, key: KeyValues, n: usize) -> Self {
+        Self {
+            identity,
+            key: Some(key),
+            kind: Some(IntentKind::Create),
+            code: "quarantined".into(),
+            message: format!("{n} destination records carry its stamp; keep one, delete the others by hand"),
+        }
+    }
+}
+
+/// What is to be done about a batch.
+#[derive(Debug, Default)]
+pub(crate) struct BatchPlan {
+    /// Steps by row, in order.
+    pub steps: Vec<(usize, Step)>,
+    /// Records that are already equal.
+    pub unchanged: u64,
+    /// Records that are not wanted.
+    pub skipped: u64,
+    /// Parked records that turned out to be equal or not wanted.
+    pub cleared: Vec<Identity>,
+}
+
+/// Planning state that lasts for a run.
+pub(crate) struct Planner<'a> {
+    engine: &'a Engine,
+    bound: &'a Bound,
+    /// Ledger rows that a complete listing has shown; `None` when the listing is not a full one.
+    pub seen: Option<Seen>,
+    /// Ledger rows above this number were made by this run.
+    pub last_seq: u64,
+    /// Ledger rows as recovery found them, where nothing may be written (a dry run).
+    pub overlay: BTreeMap<Identity, Option<Entry>>,
+    /// Whether the scratch listing holds the destination, for first contact.
+    pub contact: bool,
+    /// Natural-key fields.
+    pub adopt_by: Vec<usize>,
+    /// Records a dry run has already told about; they are passed over.
+    pub planned: BTreeSet<Identity>,
+    /// Records this run has already handled on their own (retries of parked records).
+    pub retried: BTreeSet<Identity>,
+    /// Records that are parked.
+    pub parked: BTreeSet<Identity>,
+    /// Records whose stamp several destination records carry: nothing is sent for them.
+    pub quarantined: BTreeMap<Identity, usize>,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(engine: &'a Engine, bound: &'a Bound) -> Self {
+        let adopt_by = bound.sync.adopt.as_ref().map(|by| bound.mapping.indexes(by)).unwrap_or_default();
+        Self {
+            engine,
+            bound,
+            seen: None,
+            last_seq: u64::MAX,
+            overlay: BTreeMap::new(),
+            contact: false,
+            adopt_by,
+            planned: BTreeSet::new(),
+            retried: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            quarantined: BTreeMap::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Plans a batch. Records of one identity that come twice in one snapshot, or twice in a full listing, are parked: the
+    /// first one counts.
+    pub(crate) async fn batch(&mut self, batch: &Batch) -> Result<BatchPlan, Error> {
+        let mut plan = BatchPlan::default();
+        let identities: Vec<_> =
+            (0..batch.len()).map(|row| self.bound.mapping.identity(batch, row)).collect();
+        let wanted: Vec<Identity> = identities.iter().filter_map(|i| i.as_ref().ok().copied()).collect();
+        let mut entries = self.find(&wanted).await?.into_iter();
+        let mut in_batch = HashSet::with_capacity(batch.len());
+        let mut unknown: Vec<(usize, Identity, Mapped<'_>)> = Vec::new();
+        let mut updates: Vec<(usize, Identity, Entry, Mapped<'_>)> = Vec::new();
+        for (row, identity) in identities.into_iter().enumerate() {
+            let identity = match identity {
+                Ok(identity) => identity,
+                Err(problem) => {
+                    let identity = self.bound.mapping.keyless_identity(problem.code, batch, row);
+                    let code = problem.code.to_owned();
+                    let failed = Failed { identity, key: None, kind: None, code, message: problem.message };
+                    plan.steps.push((row, Step::Park(failed)));
+                    continue;
+                }
+            };
+            let entry = entries.next().flatten();
+            if batch.op(row) == RecordOp::Delete {
+                self.tombstone(row, identity, entry, batch, &mut plan);
+                continue;
+            }
+            if !in_batch.insert(identity) || self.repeated(identity, entry.as_ref()) {
+                plan.steps.push((row, Step::Park(self.duplicate(batch, row))));
+                continue;
+            }
+            if self.planned.contains(&identity) {
+                self.show(entry.as_ref());
+                plan.unchanged += 1;
+                continue;
+            }
+            if let Some(n) = self.quarantined.get(&identity).copied() {
+                self.show(entry.as_ref());
+                let key = self.bound.mapping.key_values(batch, row);
+                plan.steps.push((row, Step::Park(Failed::quarantined(identity, key, n))));
+                continue;
+            }
+            match self.bound.mapping.map(batch, row, &mut self.scratch) {
+                Err(problem) => {
+                    self.show(entry.as_ref());
+                    let kind = entry.as_ref().map_or(IntentKind::Create, |_| IntentKind::Update);
+                    let key = Some(self.bound.mapping.key_values(batch, row));
+                    let code = problem.code.to_owned();
+                    let failed = Failed { identity, key, kind: Some(kind), code, message: problem.message };
+                    plan.steps.push((row, Step::Park(failed)));
+                }
+                Ok(None) => {
+                    if !self.bound.sync.deletes.out_of_filter {
+                        self.show(entry.as_ref());
+                    }
+                    plan.skipped += 1;
+                    self.clear(identity, &mut plan);
+                }
+                Ok(Some(mapped)) => {
+                    self.show(entry.as_ref());
+                    match entry {
+                        None => unknown.push((row, identity, mapped)),
+                        Some(entry) if self.is_unchanged(&entry, &mapped) => {
+                            plan.unchanged += 1;
+                            self.clear(identity, &mut plan);
+                        }
+                        Some(entry) => updates.push((row, identity, entry, mapped)),
+                    }
+                }
+            }
+        }
+        self.plan_unknown(batch, unknown, &mut plan).await?;
+        self.plan_updates(batch, updates, &mut plan).await?;
+        plan.steps.sort_by_key(|(row, _)| *row);
+        Ok(plan)
+    }
+
+    async fn find(&self, identities: &[Identity]) -> Result<Vec<Option<Entry>>, Error> {
+        let mut entries = self.engine.store.find(&self.bound.sync.name, identities).await?;
+        if !self.overlay.is_empty() {
+            for (identity, entry) in identities.iter().zip(&mut entries) {
+                if let Some(known) = self.overlay.get(identity) {
+                    entry.clone_from(known);
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether a full listing has shown this record before.
+    fn repeated(&self, identity: Identity, entry: Option<&Entry>) -> bool {
+        let (Some(seen), Some(entry)) = (&self.seen, entry) else { return false };
+        let made_by_this_run = entry.seq > self.last_seq;
+        seen.contains(entry.seq) || (made_by_this_run && !self.retried.contains(&identity))
+    }
+
+    fn show(&mut self, entry: Option<&Entry>) {
+        if let (Some(seen), Some(entry)) = (&mut self.seen, entry) {
+            seen.insert(entry.seq);
+        }
+    }
+
+    fn clear(&self, identity: Identity, plan: &mut BatchPlan) {
+        if self.parked.contains(&identity) {
+            plan.cleared.push(identity);
+        }
+    }
+
+    fn is_unchanged(&self, entry: &Entry, mapped: &Mapped<'_>) -> bool {
+        self.change(Some(entry), mapped) == Change::Unchanged
+    }
+
+    fn change(&self, entry: Option<&Entry>, mapped: &Mapped<'_>) -> Change {
+        let known = entry.map(|e| Known { stream: &e.stream, hash: e.hash.as_ref().filter(|_| !e.gone) });
+        plan::decide(known, &self.bound.mapping.streams[mapped.stream].stream.id, &mapped.hash)
+    }
+
+    fn duplicate(&self, batch: &Batch, row: usize) -> Failed {
+        Failed {
+            identity: self.bound.mapping.keyless_identity("duplicate_key", batch, row),
+            key: None,
+            kind: None,
+            code: "duplicate_key".into(),
+            message: format!("another record has the same key ({})", self.bound.mapping.key.join(", ")),
+        }
+    }
+
+    /// A tombstone of a known record. In a full listing it counts like an absence, under the same guard.
+    fn tombstone(
+        &mut self,
+        row: usize,
+        identity: Identity,
+        entry: Option<Entry>,
+        batch: &Batch,
+        plan: &mut BatchPlan,
+    ) {
+        match entry {
+            Some(entry) if self.seen.is_none() && !entry.gone => {
+                let key = self.bound.mapping.key_values(batch, row);
+                if let Some(work) = crate::deletes::work(
+                    self.bound,
+                    identity,
+                    &entry,
+                    key,
+                    Fields::new(),
+                    self.engine.clock.now(),
+                ) {
+                    plan.steps.push((row, Step::Write(Box::new(work))));
+                    return;
+                }
+            }
+            _ => {}
+        }
+        plan.skipped += 1;
+        self.clear(identity, plan);
+    }
+
+    /// Records the ledger does not know: created, or paired with what the destination already holds.
+    async fn plan_unknown(
+        &mut self,
+        batch: &Batch,
+        unknown: Vec<(usize, Identity, Mapped<'_>)>,
+        plan: &mut BatchPlan,
+    ) -> Result<(), Error> {
+        let mut matches = if self.contact {
+            contact::matches(self.engine, self.bound, &self.adopt_by, &unknown).await?
+        } else {
+            Vec::new()
+        }
+        .into_iter();
+        for (row, identity, mapped) in unknown {
+            let found = matches.next().unwrap_or(Match::None);
+            let step = match found {
+                Match::None => Step::Write(Box::new(self.create(batch, row, identity, mapped))),
+                Match::Ambiguous(message) => Step::Park(Failed {
+                    identity,
+                    key: Some(self.bound.mapping.key_values(batch, row)),
+                    kind: Some(IntentKind::Create),
+                    code: "ambiguous".into(),
+                    message,
+                }),
+                Match::Found { entry, fields, stamped } => {
+                    self.adopt(batch, row, identity, mapped, &entry, fields, stamped)
+                }
+            };
+            plan.steps.push((row, step));
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one record and what was found for it")]
+    fn adopt(
+        &self,
+        batch: &Batch,
+        row: usize,
+        identity: Identity,
+        mapped: Mapped<'_>,
+        entry: &Entry,
+        fields: Fields,
+        stamped: bool,
+    ) -> Step {
+        if stamped && self.is_unchanged(entry, &mapped) {
+            let mut ledger = self.row(batch, row, identity, &mapped);
+            ledger.record_id.clone_from(&entry.record_id);
+            ledger.version.clone_from(&entry.version);
+            return Step::Adopt(Box::new(ledger));
+        }
+        let mut work = self.update(batch, row, identity, entry, mapped, fields);
+        work.stamp = !stamped;
+        work.note = Some(if stamped { "adopted by its stamp" } else { "adopted by its natural key" }.into());
+        Step::Write(Box::new(work))
+    }
+
+    async fn plan_updates(
+        &mut self,
+        batch: &Batch,
+        updates: Vec<(usize, Identity, Entry, Mapped<'_>)>,
+        plan: &mut BatchPlan,
+    ) -> Result<(), Error> {
+        let identities: Vec<Identity> = updates.iter().map(|(_, identity, ..)| *identity).collect();
+        let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
+        for ((row, identity, entry, mapped), details) in updates.into_iter().zip(details) {
+            // Of a drifted record nobody knows what is there: everything is written.
+            let old =
+                details.filter(|_| entry.hash.is_some() || entry.gone).map(|d| d.fields).unwrap_or_default();
+            let work = self.update(batch, row, identity, &entry, mapped, old);
+            plan.steps.push((row, Step::Write(Box::new(work))));
+        }
+        Ok(())
+    }
+
+    fn create(&self, batch: &Batch, row: usize, identity: Identity, mapped: Mapped<'_>) -> Work {
+        let ledger = self.row(batch, row, identity, &mapped);
+        Work {
+            kind: IntentKind::Create,
+            outcome: Outcome::Created,
+            row: ledger,
+            stream: Some(mapped.stream),
+            from: None,
+            changed: Vec::new(),
+            values: mapped.values.into_iter().map(Value::into_owned).collect(),
+            old: Fields::new(),
+            stamp: false,
+            note: None,
+        }
+    }
+
+    /// An update in place, or a move when the record is routed elsewhere.
+    fn update(
+        &self,
+        batch: &Batch,
+        row: usize,
+        identity: Identity,
+        entry: &Entry,
+        mapped: Mapped<'_>,
+        old: Fields,
+    ) -> Work {
+        let moved = self.change(Some(entry), &mapped) == Change::Move;
+        let mut work = self.create(batch, row, identity, mapped);
+        work.changed = (0..work.values.len())
+            .filter(|i| {
+                let name = &self.bound.mapping.streams[0].fields[*i].name;
+                old.get(name) != work.row.fields.get(name)
+            })
+            .collect();
+        if work.changed.is_empty() {
+            work.changed = (0..work.values.len()).collect();
+        }
+        work.old = old;
+        if moved {
+            (work.kind, work.outcome) = (IntentKind::Move, Outcome::Moved);
+            work.from = Some((entry.stream.to_string(), entry.record_id.clone(), entry.version.clone()));
+        } else {
+            (work.kind, work.outcome) = (IntentKind::Update, Outcome::Updated);
+            work.row.record_id.clone_from(&entry.record_id);
+            work.row.version.clone_from(&entry.version);
+        }
+        work
+    }
+
+    fn row(&self, batch: &Batch, row: usize, identity: Identity, mapped: &Mapped<'_>) -> LedgerRow {
+        let mapping = &self.bound.mapping;
+        LedgerRow {
+            identity,
+            stream: mapping.streams[mapped.stream].stream.id.clone(),
+            record_id: String::new(),
+            version: None,
+            hash: Some(mapped.hash),
+            gone: false,
+            key: mapping.key_values(batch, row),
+            fields: mapping.canonical_fields(mapped.stream, &mapped.values),
+        }
+    }
+}
+
+/// The key for people: values joined by commas.
+pub(crate) fn label(key: &[Value<'_>]) -> String {
+    key.iter()
+        .map(|value| match value.to_json() {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+}

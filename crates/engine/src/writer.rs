@@ -1,0 +1,485 @@
+//! Sending operations and finding out what became of them: the write protocol at work.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::StreamExt;
+use syncline_connect::{
+    Error as ConnectError,
+    destination::{Applied, Operation, OperationKind, Record, Stamp},
+    error::Kind,
+};
+use syncline_core::{identity::Identity, schema::Stream, value::Value};
+use syncline_store::IntentKind;
+
+use crate::{
+    Bound, Engine, Error,
+    planner::Work,
+    protocol::{AfterLook, Sent, Verdict, after_create, after_delete, after_update, judge},
+    retry::{ATTEMPTS_MAX, backoff},
+};
+
+/// How a write ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It is in the destination; `created` when an update had to make the record again.
+    Written { applied: Applied, created: bool },
+    /// It is gone from the destination.
+    Removed,
+    /// It cannot be written; certainly not applied.
+    Failed { code: String, message: String },
+    /// Edited by somebody else; left alone.
+    Conflict(String),
+    /// So many records carry the stamp: left to a person, and the intent stays open so that nothing is sent for it.
+    Quarantined(usize),
+    /// Certainly not applied, and the run stops: as if never tried.
+    NotSent,
+    /// Nobody knows, and the run stops: the intent stays open.
+    Open,
+}
+
+/// What is to be done next with one operation.
+#[derive(Debug)]
+enum Next {
+    Send,
+    /// Look first; `duplicate`: a unique field refused it, `settled`: the settle time has passed.
+    Look {
+        duplicate: bool,
+        settled: bool,
+    },
+    Done(End),
+}
+
+struct Flight {
+    work: Work,
+    stream: Stream,
+    operation: Operation,
+    next: Next,
+    attempts: u32,
+    /// Whether the last send may have been applied.
+    unknown: bool,
+    last_error: Option<ConnectError>,
+}
+
+/// Sends operations for one run. Stops sending to a stream, or at all, when that is hopeless.
+pub(crate) struct Writer<'a> {
+    bound: &'a Bound,
+    random: fastrand::Rng,
+    /// Streams nothing more can be written to, and why.
+    pub stopped: BTreeMap<String, ConnectError>,
+    foreign: BTreeMap<String, Stream>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(engine: &'a Engine, bound: &'a Bound) -> Self {
+        let random = fastrand::Rng::with_seed(engine.seed);
+        Self { bound, random, stopped: BTreeMap::new(), foreign: BTreeMap::new() }
+    }
+
+    /// Sends `works`; every one comes back with its end, in the same order. The second part is what stops the run.
+    pub(crate) async fn send(&mut self, works: Vec<Work>) -> (Vec<(Work, End)>, Option<Error>) {
+        let mut flights = Vec::with_capacity(works.len());
+        for work in works {
+            flights.push(self.flight(work).await);
+        }
+        let mut stop = None;
+        let mut waited = Duration::ZERO;
+        while stop.is_none() && flights.iter().any(|f| !matches!(f.next, Next::Done(_))) {
+            if !waited.is_zero() {
+                tokio::time::sleep(waited).await;
+            }
+            waited = self.send_ready(&mut flights, &mut stop).await;
+            if stop.is_none() {
+                waited = waited.max(self.look_up(&mut flights, &mut stop).await);
+            }
+        }
+        let ends = flights.into_iter().map(|flight| match flight.next {
+            Next::Done(end) => (flight.work, end),
+            Next::Look { .. } => (flight.work, End::Open),
+            Next::Send => (flight.work, if flight.unknown { End::Open } else { End::NotSent }),
+        });
+        (ends.collect(), stop)
+    }
+
+    async fn flight(&mut self, work: Work) -> Flight {
+        let operation = operation(&work);
+        let (stream, next) = match self.stream(&work.row.stream, work.stream).await {
+            Ok(stream) => match self.stopped.get(&stream.id) {
+                Some(error) => (stream.clone(), Next::Done(failed(error))),
+                None => (stream, Next::Send),
+            },
+            Err(error) => (Stream::default(), Next::Done(failed(&error))),
+        };
+        Flight { work, stream, operation, next, attempts: 0, unknown: false, last_error: None }
+    }
+
+    /// A stream of the sync, or one that it does not name any more.
+    pub(crate) async fn stream(&mut self, id: &str, index: Option<usize>) -> Result<Stream, ConnectError> {
+        if let Some(index) = index.or_else(|| self.bound.mapping.stream_of(id)) {
+            return Ok(self.bound.mapping.streams[index].stream.clone());
+        }
+        if let Some(stream) = self.foreign.get(id) {
+            return Ok(stream.clone());
+        }
+        let stream = self.bound.destination.describe(id).await?;
+        self.foreign.insert(id.to_owned(), stream.clone());
+        Ok(stream)
+    }
+
+    /// Sends everything that is ready, in parallel. Returns how long to wait before the next round.
+    async fn send_ready(&mut self, flights: &mut [Flight], stop: &mut Option<Error>) -> Duration {
+        let facts = self.bound.destination.facts();
+        let chunks = chunks(flights, facts.batch_max, |f| matches!(f.next, Next::Send));
+        let bound = self.bound;
+        let sent = futures::stream::iter(chunks)
+            .map(|(indexes, stream)| {
+                let operations: Vec<Operation> =
+                    indexes.iter().map(|i| flights[*i].operation.clone()).collect();
+                let fields = fields(bound, &flights[indexes[0]]);
+                async move { (bound.destination.write(&stream, &fields, &operations).await, indexes) }
+            })
+            .buffer_unordered(facts.concurrency.max(1))
+            .collect::<Vec<_>>()
+            .await;
+        let mut wait = Duration::ZERO;
+        for (answers, indexes) in sent {
+            let mut answers = answers.into_iter();
+            for index in indexes {
+                let missing =
+                    || Err(ConnectError::new(Kind::Unanswered, "the answer names no result for it"));
+                let answer = answers.next().unwrap_or_else(missing);
+                wait = wait.max(self.answer(&mut flights[index], answer, stop));
+            }
+        }
+        wait
+    }
+
+    fn answer(
+        &mut self,
+        flight: &mut Flight,
+        answer: Result<Applied, ConnectError>,
+        stop: &mut Option<Error>,
+    ) -> Duration {
+        let verdict = judge(sent(&flight.operation), &answer);
+        let created = matches!(flight.operation.kind, OperationKind::Create);
+        flight.unknown = false;
+        match (verdict, answer) {
+            (Verdict::Done, Ok(applied)) => {
+                let removed = matches!(flight.operation.kind, OperationKind::Delete { .. });
+                flight.next =
+                    Next::Done(if removed { End::Removed } else { End::Written { applied, created } });
+                Duration::ZERO
+            }
+            (_, Ok(_)) => Duration::ZERO,
+            (verdict, Err(error)) => self.refused(flight, verdict, error, stop),
+        }
+    }
+
+    fn refused(
+        &mut self,
+        flight: &mut Flight,
+        verdict: Verdict,
+        error: ConnectError,
+        stop: &mut Option<Error>,
+    ) -> Duration {
+        flight.last_error = Some(error.clone());
+        match verdict {
+            Verdict::Gone => flight.next = Next::Done(End::Removed),
+            // A record that was only to be marked as gone is gone altogether.
+            Verdict::Recreate if flight.work.row.gone => flight.next = Next::Done(End::Removed),
+            Verdict::Recreate => flight.operation = recreate(&flight.work),
+            Verdict::Park => flight.next = Next::Done(failed(&error)),
+            Verdict::StopStream => {
+                flight.next = Next::Done(failed(&error));
+                self.stopped.insert(flight.stream.id.clone(), error);
+            }
+            Verdict::StopRun => set(stop, "writing", error),
+            Verdict::Look => {
+                flight.unknown = error.kind != Kind::Duplicate && error.kind != Kind::VersionMismatch;
+                flight.next = Next::Look { duplicate: error.kind == Kind::Duplicate, settled: false };
+            }
+            Verdict::Again => return self.again(flight, &error, stop),
+            // The budget is closed: the next round waits there.
+            Verdict::Wait | Verdict::Done => {}
+        }
+        Duration::ZERO
+    }
+
+    /// Counts an attempt that certainly did nothing. The last one stops the run when nothing can be reached, and parks the
+    /// record otherwise.
+    fn again(&mut self, flight: &mut Flight, error: &ConnectError, stop: &mut Option<Error>) -> Duration {
+        flight.attempts += 1;
+        if flight.attempts < ATTEMPTS_MAX {
+            return self.wait(flight.attempts, error);
+        }
+        if error.kind == Kind::Unreachable {
+            set(stop, "writing", error.clone());
+        } else {
+            flight.next = Next::Done(failed(error));
+        }
+        Duration::ZERO
+    }
+
+    fn wait(&mut self, attempt: u32, error: &ConnectError) -> Duration {
+        let asked = match error.kind {
+            Kind::Throttled { retry_after } => retry_after,
+            _ => Duration::ZERO,
+        };
+        backoff(attempt, asked, self.random.f64())
+    }
+
+    /// Looks for everything whose effect is unknown. Returns how long to wait before the next round.
+    async fn look_up(&mut self, flights: &mut [Flight], stop: &mut Option<Error>) -> Duration {
+        let facts = self.bound.destination.facts();
+        let mut wait = Duration::ZERO;
+        for by_stamp in [true, false] {
+            let is_create = |f: &Flight| matches!(f.operation.kind, OperationKind::Create);
+            let looking = |f: &Flight| matches!(f.next, Next::Look { .. }) && is_create(f) == by_stamp;
+            for (indexes, stream) in chunks(flights, facts.batch_max, looking) {
+                let stamp = self.bound.destination.stamp(&stream);
+                if by_stamp && stamp == Stamp::None {
+                    wait = wait.max(self.cannot_look(flights, &indexes, facts.settle));
+                    continue;
+                }
+                match self.found(flights, &indexes, &stream, by_stamp).await {
+                    Ok(found) => {
+                        for (index, records) in indexes.into_iter().zip(found) {
+                            let flight = &mut flights[index];
+                            let settle = self.decide(flight, &records, stamp, facts.settle);
+                            wait = wait.max(settle);
+                        }
+                    }
+                    Err(error) => wait = wait.max(self.look_failed(flights, &indexes, &error, stop)),
+                }
+                if stop.is_some() {
+                    return wait;
+                }
+            }
+        }
+        wait
+    }
+
+    /// Without a stamp there is no way to know: sent again after the settle time, and the run has said that this may double.
+    fn cannot_look(&mut self, flights: &mut [Flight], indexes: &[usize], settle: Duration) -> Duration {
+        for index in indexes {
+            let flight = &mut flights[*index];
+            flight.attempts += 1;
+            flight.next = if flight.attempts < ATTEMPTS_MAX {
+                Next::Send
+            } else {
+                Next::Done(flight.last_error.as_ref().map_or(End::Open, failed))
+            };
+        }
+        settle
+    }
+
+    async fn found(
+        &self,
+        flights: &[Flight],
+        indexes: &[usize],
+        stream: &Stream,
+        by_stamp: bool,
+    ) -> Result<Vec<Vec<Record>>, ConnectError> {
+        let fields = fields(self.bound, &flights[indexes[0]]);
+        if by_stamp {
+            let identities: Vec<Identity> = indexes.iter().map(|i| flights[*i].operation.identity).collect();
+            let records = self.bound.destination.lookup(stream, &fields, &identities).await?;
+            let carry =
+                |identity: &Identity, record: &Record| record.stamp.as_deref() == Some(&identity.stamp());
+            return Ok(identities
+                .iter()
+                .map(|id| records.iter().filter(|r| carry(id, r)).cloned().collect())
+                .collect());
+        }
+        let ids: Vec<String> = indexes.iter().map(|i| target(&flights[*i].operation).to_owned()).collect();
+        let records = self.bound.destination.get(stream, &fields, &ids).await?;
+        Ok(records.into_iter().map(|record| record.into_iter().collect()).collect())
+    }
+
+    /// What a look says about one operation.
+    fn decide(&mut self, flight: &mut Flight, found: &[Record], stamp: Stamp, settle: Duration) -> Duration {
+        let Next::Look { duplicate, settled } = flight.next else { return Duration::ZERO };
+        let same = |record: &Record| self.holds(&flight.work, record);
+        let policy = self.bound.sync.on_edit;
+        let after = match &flight.operation.kind {
+            OperationKind::Create => after_create(found, same, stamp, duplicate, settled),
+            OperationKind::Update { version, .. } => {
+                after_update(found.first(), found.first().is_some_and(same), version.as_deref(), policy)
+            }
+            OperationKind::Delete { version, .. } => after_delete(found.first(), version.as_deref(), policy),
+        };
+        flight.unknown = false;
+        let created = matches!(flight.operation.kind, OperationKind::Create);
+        flight.next = match after {
+            AfterLook::Done(applied) => Next::Done(End::Written { applied, created }),
+            AfterLook::Gone => Next::Done(End::Removed),
+            AfterLook::Conflict => {
+                Next::Done(End::Conflict("edited in the destination since the last run".into()))
+            }
+            AfterLook::Quarantine(n) => Next::Done(End::Quarantined(n)),
+            AfterLook::Park => Next::Done(flight.last_error.as_ref().map_or(End::NotSent, failed)),
+            AfterLook::Settle => {
+                flight.next = Next::Look { duplicate, settled: true };
+                return settle;
+            }
+            AfterLook::Recreate if flight.work.row.gone => Next::Done(End::Removed),
+            AfterLook::Recreate => {
+                flight.operation = recreate(&flight.work);
+                return self.attempt(flight);
+            }
+            AfterLook::Overwrite(applied) => {
+                flight.operation = overwrite(&flight.work, applied);
+                return self.attempt(flight);
+            }
+            AfterLook::DeleteVersion(applied) => {
+                flight.operation.kind = OperationKind::Delete { id: applied.id, version: applied.version };
+                return self.attempt(flight);
+            }
+            AfterLook::SendAgain => return self.attempt(flight),
+        };
+        Duration::ZERO
+    }
+
+    /// Sends once more after a look, until the attempts are used up. The service answered the look, so a record that never
+    /// gets through is that record's own trouble.
+    fn attempt(&mut self, flight: &mut Flight) -> Duration {
+        flight.attempts += 1;
+        if flight.attempts >= ATTEMPTS_MAX {
+            flight.next = Next::Done(flight.last_error.as_ref().map_or(End::NotSent, failed));
+            return Duration::ZERO;
+        }
+        flight.next = Next::Send;
+        match &flight.last_error {
+            Some(error) if error.kind == Kind::Unanswered => {
+                let error = error.clone();
+                self.wait(flight.attempts, &error)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn look_failed(
+        &mut self,
+        flights: &mut [Flight],
+        indexes: &[usize],
+        error: &ConnectError,
+        stop: &mut Option<Error>,
+    ) -> Duration {
+        if matches!(error.kind, Kind::Throttled { .. }) {
+            return Duration::ZERO;
+        }
+        let mut attempts = 0;
+        for index in indexes {
+            flights[*index].attempts += 1;
+            attempts = attempts.max(flights[*index].attempts);
+        }
+        let hopeless =
+            !matches!(error.kind, Kind::Unanswered | Kind::Unreachable | Kind::Protocol | Kind::Locked);
+        if hopeless || attempts >= ATTEMPTS_MAX {
+            set(stop, "finding out what became of a write", error.clone());
+            return Duration::ZERO;
+        }
+        self.wait(attempts, error)
+    }
+
+    /// Whether a record holds what a write wanted it to hold.
+    fn holds(&self, work: &Work, record: &Record) -> bool {
+        let Some(stream) = work.stream else { return false };
+        self.bound.mapping.hash(stream, &record.values, &mut Vec::new()) == work.row.hash.unwrap_or_default()
+    }
+}
+
+fn set(stop: &mut Option<Error>, doing: &str, error: ConnectError) {
+    stop.get_or_insert_with(|| Error::connect(doing)(error));
+}
+
+fn failed(error: &ConnectError) -> End {
+    End::Failed { code: error.code().to_owned(), message: error.message.clone() }
+}
+
+fn fields(bound: &Bound, flight: &Flight) -> std::sync::Arc<[syncline_core::schema::Field]> {
+    let index = flight.work.stream.or_else(|| bound.mapping.stream_of(&flight.stream.id)).unwrap_or_default();
+    std::sync::Arc::clone(&bound.mapping.streams[index].fields)
+}
+
+fn sent(operation: &Operation) -> Sent {
+    match operation.kind {
+        OperationKind::Create => Sent::Create,
+        OperationKind::Update { .. } => Sent::Update,
+        OperationKind::Delete { .. } => Sent::Delete,
+    }
+}
+
+fn target(operation: &Operation) -> &str {
+    match &operation.kind {
+        OperationKind::Create => "",
+        OperationKind::Update { id, .. } | OperationKind::Delete { id, .. } => id,
+    }
+}
+
+/// The first thing to send for a work. Of a move that is the create; the old record goes after the ledger knows the new one.
+fn operation(work: &Work) -> Operation {
+    let (id, version) = (work.row.record_id.clone(), work.row.version.clone());
+    match work.kind {
+        IntentKind::Create | IntentKind::Move => recreate(work),
+        IntentKind::Update => Operation {
+            kind: OperationKind::Update { id, version, stamp: work.stamp },
+            identity: work.row.identity,
+            values: work.changed.iter().map(|i| (*i, work.values[*i].clone())).collect(),
+        },
+        IntentKind::Delete => Operation {
+            kind: OperationKind::Delete { id, version },
+            identity: work.row.identity,
+            values: Vec::new(),
+        },
+    }
+}
+
+fn all_values(work: &Work) -> Vec<(usize, Value<'static>)> {
+    work.values.iter().cloned().enumerate().collect()
+}
+
+fn recreate(work: &Work) -> Operation {
+    // A new record holds nothing: null need not be written.
+    let values = all_values(work).into_iter().filter(|(_, value)| !value.is_null()).collect();
+    Operation { kind: OperationKind::Create, identity: work.row.identity, values }
+}
+
+/// Everything, over what somebody else wrote, and with the stamp: it may have been cleared. Of a record that is only marked
+/// as gone, nothing but the mark is known.
+fn overwrite(work: &Work, applied: Applied) -> Operation {
+    let values = if work.row.gone {
+        work.changed.iter().map(|i| (*i, work.values[*i].clone())).collect()
+    } else {
+        all_values(work)
+    };
+    Operation {
+        kind: OperationKind::Update { id: applied.id, version: applied.version, stamp: true },
+        identity: work.row.identity,
+        values,
+    }
+}
+
+/// Groups the flights for which `ready` holds into requests: of one stream and one set of fields, at most `max` in each,
+/// taking turns between streams so that all of them move.
+fn chunks(flights: &[Flight], max: usize, ready: impl Fn(&Flight) -> bool) -> Vec<(Vec<usize>, Stream)> {
+    let mut by_stream: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, flight) in flights.iter().enumerate().filter(|(_, f)| ready(f)) {
+        by_stream.entry(&flight.stream.id).or_default().push(index);
+    }
+    let mut turns: Vec<std::vec::IntoIter<Vec<usize>>> = by_stream
+        .into_values()
+        .map(|indexes| indexes.chunks(max.max(1)).map(<[usize]>::to_vec).collect::<Vec<_>>().into_iter())
+        .collect();
+    let mut chunks = Vec::new();
+    while !turns.is_empty() {
+        turns.retain_mut(|turn| match turn.next() {
+            Some(indexes) => {
+                let stream = flights[indexes[0]].stream.clone();
+                chunks.push((indexes, stream));
+                true
+            }
+            None => false,
+        });
+    }
+    chunks
+}
