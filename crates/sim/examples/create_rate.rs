@@ -3,6 +3,9 @@
 //! The caller writes ready-made requests to raw sockets and reads answers by their length, so that its own work
 //! counts for little: `cargo run --release -p syncline-sim --example create_rate`.
 
+#![expect(clippy::print_stdout, reason = "a measurement prints its result")]
+#![expect(clippy::disallowed_methods, reason = "real time is what it measures; the threads are joined")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant;
@@ -13,7 +16,7 @@ use syncline_sim::{ListSpec, Options, Server};
 const BATCHES: usize = 2_500;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (ready, started) = std::sync::mpsc::channel();
+    let (ready, started) = std::sync::mpsc::sync_channel(1);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -32,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             };
             server.world().add_list(&spec).expect("a list");
             ready.send(server.url()).expect("the caller waits");
-            let _ = stopped.await;
+            stopped.await.ok();
             println!("{} items", server.world().item_count("Projects").expect("a list"));
             server.stop().await;
         });
@@ -56,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds = begun.elapsed().as_secs_f64();
     let items = BATCHES * 20;
     println!("{items} creates in {seconds:.2} s: {:.0}/s, {answered} bytes", items as f64 / seconds);
-    let _ = stop.send(());
+    stop.send(()).ok();
     server.join().map_err(|_| "the server thread failed")?;
     Ok(())
 }

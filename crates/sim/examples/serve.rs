@@ -1,6 +1,8 @@
 //! Serves a simulator until its input ends: `cargo run -p syncline-sim --example serve -- '{"listen":"127.0.0.1:8080"}'`.
 //! The argument is [`syncline_sim::Options`] as JSON.
 
+#![expect(clippy::print_stdout, reason = "the address is what callers read from it")]
+
 use syncline_sim::{Options, Server};
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,11 +18,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     // Standard input is read on a thread of its own, so that the server goes on meanwhile.
     let (closed, ended) = tokio::sync::oneshot::channel::<()>();
+    #[expect(clippy::disallowed_methods, reason = "the process ends with the thread")]
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
         drop(closed);
     });
-    let _ = ended.await;
+    ended.await.ok();
     server.stop().await;
     Ok(())
 }

@@ -109,7 +109,7 @@ impl Batch {
                     run.replies[number] = Some(reply);
                     continue;
                 }
-                let outcome = graph::perform(state, self.calls[number].clone(), stamp, request_id);
+                let outcome = graph::perform(state, &self.calls[number], stamp, request_id);
                 run.fate = run.fate.max(outcome.fate);
                 run.latency_ms += outcome.latency_ms;
                 if outcome.halted {

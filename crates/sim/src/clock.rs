@@ -19,6 +19,7 @@ pub struct Clock {
 
 impl Clock {
     /// Starts a clock at `base_ms` (now, when `None`) that runs `scale` times as fast as the machine's.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn new(base_ms: Option<i64>, scale: f64) -> Self {
         let base_ms = base_ms.unwrap_or_else(|| Timestamp::now().as_millisecond());
         let scale = if scale.is_finite() && scale > 0.0 { scale } else { 0.0 };
@@ -26,6 +27,7 @@ impl Clock {
     }
 
     /// Simulated milliseconds since 1970.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn now_ms(&self) -> i64 {
         let elapsed = self.started.elapsed().as_secs_f64() * 1000.0 * self.scale;
         self.base_ms + elapsed as i64 + self.advanced_ms.load(Ordering::Relaxed)
@@ -50,6 +52,7 @@ impl Clock {
     }
 
     /// The caller's own clock in seconds since 1970: client assertions and HTTP dates are written in it.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn caller_now_s(&self) -> i64 {
         Timestamp::now().as_second()
     }

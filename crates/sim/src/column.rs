@@ -75,6 +75,9 @@ impl Facet {
     }
 }
 
+/// The facet's name and properties as answers show them; some facets are never shown.
+type ShownFacet = Option<(&'static str, Value)>;
+
 /// A column definition.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
@@ -92,7 +95,7 @@ pub(crate) struct Column {
     pub(crate) default_value: Option<String>,
     pub(crate) facet: Facet,
     /// The facet's name and properties as sent back.
-    facet_json: Option<(&'static str, Value)>,
+    facet_json: ShownFacet,
 }
 
 /// The facets that can be created, by their names in `columnDefinition` (facts §2.3 \[M\]).
@@ -306,7 +309,7 @@ impl Column {
     }
 }
 
-fn parse_facet(body: &Map<String, Value>) -> Result<(Facet, Option<(&'static str, Value)>), Refusal> {
+fn parse_facet(body: &Map<String, Value>) -> Result<(Facet, ShownFacet), Refusal> {
     let mut named = FACETS.iter().filter(|name| body.get(**name).is_some_and(|v| !v.is_null()));
     let Some(&name) = named.next() else {
         return Err(Refusal::invalid("The column definition names no type"));

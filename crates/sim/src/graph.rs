@@ -175,42 +175,29 @@ pub(crate) fn strike(state: &mut State, call: &Call) -> Strike {
 }
 
 /// Performs one operation, a part of a batch or a request of its own, and logs it.
-pub(crate) fn perform(state: &mut State, call: Call, stamp: &Stamp, request_id: Uuid) -> Outcome {
-    let strike = strike(state, &call);
-    perform_struck(state, call, stamp, request_id, strike)
-}
-
-/// The same with the faults given.
-pub(crate) fn perform_struck(
-    state: &mut State,
-    call: Call,
-    stamp: &Stamp,
-    request_id: Uuid,
-    strike: Strike,
-) -> Outcome {
-    let fault = strike.fault;
+pub(crate) fn perform(state: &mut State, call: &Call, stamp: &Stamp, request_id: Uuid) -> Outcome {
+    let Strike { fault, latency_ms } = strike(state, call);
     let at = call.route.list_ref().and_then(|list| state.find_list(list).ok());
     let mut record = Record {
-        fault: fault.as_ref().map(|f| f.name()).or((strike.latency_ms > 0).then_some("latency")),
+        fault: fault.as_ref().map(Fault::name).or((latency_ms > 0).then_some("latency")),
         units: 0,
         effect: Effect::default(),
         at,
         list: at.map(|(site, list)| state.sites[site].lists[list].id),
         request_id,
     };
-    let mut outcome =
-        Outcome { reply: Reply::empty(200), fate: Fate::Send, latency_ms: strike.latency_ms, halted: false };
-    let worked = match fault.as_ref().and_then(|fault| before_work(state, &call, fault)) {
+    let mut outcome = Outcome { reply: Reply::empty(200), fate: Fate::Send, latency_ms, halted: false };
+    let worked = match fault.as_ref().and_then(|fault| before_work(state, call, fault)) {
         Some(Stopped::Refused(refusal)) => Err(refusal),
         Some(Stopped::Reset) => {
             outcome.fate = Fate::Reset;
             outcome.halted = true;
             outcome.reply.status = 0;
-            record.write(state, &call, 0);
+            record.write(state, call, 0);
             return outcome;
         }
-        None => charge(state, &call, &mut record)
-            .and_then(|signal| work(state, call.clone(), stamp, fault.as_ref(), &mut record, signal)),
+        None => charge(state, call, &mut record)
+            .and_then(|signal| work(state, call, stamp, fault.as_ref(), &mut record, signal)),
     };
     outcome.reply = worked.unwrap_or_else(|refusal| refusal.into_reply(stamp));
     match fault {
@@ -222,7 +209,7 @@ pub(crate) fn perform_struck(
         }
         _ => {}
     }
-    record.write(state, &call, outcome.reply.status);
+    record.write(state, call, outcome.reply.status);
     outcome
 }
 
@@ -344,28 +331,28 @@ fn with_rate_headers(mut refusal: Refusal, state: &State, signal: RateSignal) ->
 /// Does the operation, with the faults that happen around the work itself.
 fn work(
     state: &mut State,
-    call: Call,
+    call: &Call,
     stamp: &Stamp,
     fault: Option<&Fault>,
     record: &mut Record,
     signal: Option<RateSignal>,
 ) -> Result<Reply, Refusal> {
     if let Some(Fault::LateApply { delay_ms }) = fault {
-        state.defer(*delay_ms, Deferred::Call(Box::new(call)));
+        state.defer(*delay_ms, Deferred::Call(Box::new(call.clone())));
         return Err(server_error(504));
     }
     if let (Some(Fault::EtagRace { fields }), Some(at), Some(id)) = (fault, record.at, call.route.item_id()) {
         // The race is lost on purpose; an item that is not there any more loses nothing.
-        let _ = state.colleague_edits(at, id, fields);
+        state.colleague_edits(at, id, fields).ok();
     }
     let twist = Twist { broken_deletion: fault == Some(&Fault::BrokenDeletion) };
-    let mut answer = operations::execute(state, &call, stamp, twist, &mut record.effect);
+    let mut answer = operations::execute(state, call, stamp, twist, &mut record.effect);
     if let Some(Fault::DuplicatedDelivery { second_answer }) = fault {
         let mut effect = Effect::default();
-        let second = operations::execute(state, &call, stamp, twist, &mut effect);
+        let second = operations::execute(state, call, stamp, twist, &mut effect);
         Record { effect, units: 0, ..*record }.write(
             state,
-            &call,
+            call,
             second.as_ref().map_or_else(|refusal| refusal.status, |reply| reply.status),
         );
         if *second_answer {

@@ -86,8 +86,7 @@ impl JsonOut {
 
     pub(crate) fn value(&mut self, value: &serde_json::Value) {
         self.separate();
-        // Writing a value to memory cannot fail.
-        let _ = serde_json::to_writer(&mut self.bytes, value);
+        serde_json::to_writer(&mut self.bytes, value).expect("a value can be written to memory");
     }
 
     pub(crate) fn text_field(&mut self, key: &str, value: &str) {
@@ -107,6 +106,5 @@ impl JsonOut {
 }
 
 fn push_string(bytes: &mut Vec<u8>, text: &str) {
-    // Writing a string to memory cannot fail.
-    let _ = serde_json::to_writer(bytes, text);
+    serde_json::to_writer(bytes, text).expect("a string can be written to memory");
 }

@@ -58,7 +58,7 @@ pub(crate) struct List {
     by_name: HashMap<String, u32>,
     pub(crate) items: BTreeMap<u64, Item>,
     next_item: u64,
-    unique: HashMap<u32, HashMap<String, u64>>,
+    unique: BTreeMap<u32, HashMap<String, u64>>,
     /// The latest change of each item, by sequence.
     pub(crate) changes: BTreeMap<u64, u64>,
     pub(crate) tombstones: HashMap<u64, Tombstone>,
@@ -87,7 +87,7 @@ impl List {
             by_name: HashMap::new(),
             items: BTreeMap::new(),
             next_item: 1,
-            unique: HashMap::new(),
+            unique: BTreeMap::new(),
             changes: BTreeMap::new(),
             tombstones: HashMap::new(),
             sequence: 0,

@@ -178,8 +178,7 @@ pub(crate) fn encoded(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"/-._~:,$()'=@".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
+            write!(text, "%{byte:02X}").expect("a string takes all text");
         }
     }
     text

@@ -56,6 +56,7 @@ impl Server {
             world: world.clone(),
             places: Arc::new(Semaphore::new(options.max_connections.max(1))),
         };
+        #[expect(clippy::disallowed_methods, reason = "`stop` awaits the handle, `drop` aborts it")]
         let task = tokio::spawn(door.run(stopped));
         let scheme = if options.tls { "https" } else { "http" };
         Ok(Self { address, scheme, ca_pem, world, stop: Some(stop), task: Some(task) })
@@ -79,8 +80,8 @@ impl Server {
     /// Closes the listener and every connection, and waits for that.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
-            // The task may be gone already.
-            let _ = stop.send(());
+            // The task may be gone already, which is as good.
+            stop.send(()).ok();
         }
         if let Some(task) = self.task.take()
             && let Err(error) = task.await
@@ -145,7 +146,7 @@ async fn connection(
     _place: OwnedSemaphorePermit,
 ) {
     // Small answers must not wait for more; a socket that refuses this still works.
-    let _ = stream.set_nodelay(true);
+    stream.set_nodelay(true).ok();
     let Some(acceptor) = acceptor else {
         if let Some(stream) = speak(stream, world, "http").await {
             reset(&stream);
@@ -170,6 +171,12 @@ fn reset(stream: &TcpStream) {
     }
 }
 
+/// Whether the connection ended because a fault asked for a reset.
+fn is_reset(error: &hyper::Error) -> bool {
+    let Some(cause) = error.source() else { return false };
+    cause.is::<service::Reset>()
+}
+
 /// Serves HTTP/1.1 on a connection. Gives the stream back when it must be reset.
 async fn speak<S>(stream: S, world: World, scheme: &'static str) -> Option<S>
 where
@@ -177,10 +184,9 @@ where
 {
     let service = service_fn(move |request| Box::pin(service::serve(world.clone(), scheme, request)));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut connection = http.serve_connection(TokioIo::new(stream), service);
     let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    let is_reset = |error: &hyper::Error| error.source().is_some_and(|cause| cause.is::<service::Reset>());
     let killed = ended.as_ref().is_err_and(is_reset);
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");

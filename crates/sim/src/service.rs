@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response};
 use uuid::Uuid;
 
@@ -95,7 +96,7 @@ pub(crate) async fn serve(
         .headers
         .get(hyper::header::HOST)
         .and_then(|host| host.to_str().ok())
-        .or_else(|| head.uri.authority().map(|authority| authority.as_str()))
+        .or_else(|| head.uri.authority().map(Authority::as_str))
         .unwrap_or("localhost");
     let base: Arc<str> = format!("{scheme}://{host}").into();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
@@ -154,7 +155,7 @@ fn answer_graph(state: &mut State, arrived: &Arrived) -> (Outcome, Stamp) {
                 batch::perform(state, &call, &arrived.bytes, &stamp, request_id)
             } else {
                 call.body = Body::from_bytes(&arrived.bytes);
-                graph::perform(state, call, &stamp, request_id)
+                graph::perform(state, &call, &stamp, request_id)
             }
         }
         Err(refusal) => unauthenticated(state, arrived, target, refusal, &stamp, request_id),

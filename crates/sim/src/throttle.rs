@@ -305,4 +305,41 @@ mod tests {
         window.roll(60_000);
         assert!(window.fits(10));
     }
+
+    /// The day limit is the tighter one, and throttles without `RateLimit-*` (facts §3.2, §3.3).
+    #[test]
+    fn the_day_ends_before_its_minutes() {
+        let rules = Switches::default();
+        let mut throttle = Throttle::new(Tier::Smallest, Vec::new());
+        let mut now_ms = 0;
+        let charge = |throttle: &mut Throttle, now_ms| {
+            throttle.charge(&Charge { app: "a", kind: OpKind::Create, list: None, units: 2, now_ms }, &rules)
+        };
+        // One write in 100 ms is 1,200 units a minute, just below that limit, and the day's are gone in 1,000 minutes.
+        for _ in 0..600_000 {
+            let verdict = charge(&mut throttle, now_ms);
+            assert!(matches!(verdict, Verdict::Admitted(_)), "{verdict:?} at {now_ms}");
+            now_ms += 100;
+        }
+        let Verdict::Throttled { wait_ms, signal: None } = charge(&mut throttle, now_ms) else {
+            panic!("the day is used up")
+        };
+        assert_eq!(now_ms + wait_ms, DAY_MS, "the first grain leaves a day after it came");
+    }
+
+    /// All applications together have five-minute units of their own (facts §3.2).
+    #[test]
+    fn tenants_have_a_limit_too() {
+        let rules = Switches::default();
+        let mut throttle = Throttle::new(Tier::Smallest, Vec::new());
+        let mut admitted = 0;
+        for app in 0..20 {
+            for _ in 0..600 {
+                let app = app.to_string();
+                let charge = Charge { app: &app, kind: OpKind::Create, list: None, units: 2, now_ms: 0 };
+                admitted += u32::from(matches!(throttle.charge(&charge, &rules), Verdict::Admitted(_)));
+            }
+        }
+        assert_eq!(admitted, 18_750 / 2);
+    }
 }

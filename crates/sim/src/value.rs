@@ -163,7 +163,7 @@ fn time_value(column: &Column, text: &str, date_only: bool, rules: &Switches) ->
         civil_seconds(local)
     };
     // The list stores 1900 to 8900 [K: the classic limits].
-    if !(-2_208_988_800..=218_708_553_600).contains(&seconds) {
+    if !(-2_208_988_800..=218_721_254_399).contains(&seconds) {
         return Err(invalid());
     }
     Ok(if date_only { seconds.div_euclid(86_400) * 86_400 } else { seconds })
