@@ -72,7 +72,7 @@ impl Registry {
     /// # Errors
     /// [`Kind::Definition`], naming the known types.
     pub fn of(&self, connection: &Connection) -> Result<&dyn Connector, Error> {
-        self.connectors.get(connection.kind.as_str()).map(|c| c.as_ref()).ok_or_else(|| {
+        self.connectors.get(connection.kind.as_str()).map(AsRef::as_ref).ok_or_else(|| {
             let known: Vec<_> = self.connectors.keys().copied().collect();
             Error::new(
                 Kind::Definition,

@@ -1,0 +1,3 @@
+//! Connectors against real and simulated systems.
+
+mod sharepoint;

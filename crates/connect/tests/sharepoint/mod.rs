@@ -1,0 +1,7 @@
+//! The `sharepoint` destination against the simulator, over real HTTP.
+
+mod conforms;
+mod kit;
+mod scripted;
+mod signs_in;
+mod survives;
