@@ -52,7 +52,7 @@ pub use route::OpKind;
 pub use server::Server;
 pub use site::{ListSpec, SiteSpec};
 pub use switches::{
-    Hyperlinks, OversizeTop, PartOrder, ResyncCode, Switches, ThrottleBody, UniqueViolation, WindowKind,
-    ZonelessDates,
+    Hyperlinks, OversizeTop, PartOrder, RateLimitReset, ResyncCode, Switches, ThrottleBody, UniqueViolation,
+    WindowKind, ZonelessDates,
 };
 pub use world::{FaultReport, ItemDump, ListSummary, World};

@@ -487,8 +487,10 @@ impl List {
         if self.tombstones.len() <= TOMBSTONES_MAX {
             return;
         }
-        let oldest = self.tombstones.iter().min_by_key(|(_, t)| t.sequence).map(|(id, t)| (*id, t.sequence));
-        if let Some((id, sequence)) = oldest {
+        // A tenth at a time, so that the search for the oldest is paid for once in many deletes.
+        let mut oldest: Vec<(u64, u64)> = self.tombstones.iter().map(|(id, t)| (t.sequence, *id)).collect();
+        oldest.sort_unstable();
+        for (sequence, id) in oldest.into_iter().take(TOMBSTONES_MAX / 10) {
             self.tombstones.remove(&id);
             self.changes.remove(&sequence);
             self.change_floor = self.change_floor.max(sequence);

@@ -114,13 +114,25 @@ fn get_site(state: &State, call: &Call, site: &SiteRef) -> Result<Reply, Refusal
 fn get_lists(state: &State, call: &Call, site: &SiteRef) -> Result<Reply, Refusal> {
     let at = allowed_site(state, call, site, Need::Read)?;
     let site = &state.sites[at];
+    let wanted = call.query.filter.as_deref().map(list_filter).transpose()?;
     let context = format!("{}/v1.0/$metadata#sites('{}')/lists", call.base, site.id.replace(',', "%2C"));
     Ok(collection(&context, |out| {
-        for list in site.lists.iter().filter(|list| !list.hidden) {
+        let named =
+            |list: &&List| wanted.as_ref().is_none_or(|title| list.display_name.eq_ignore_ascii_case(title));
+        for list in site.lists.iter().filter(|list| !list.hidden).filter(named) {
             let place = Place { base: &call.base, site, list };
             show::list(out, &place, false, call.query.expands("columns"));
         }
     }))
+}
+
+/// `displayName eq '…'`, the one filter on lists that is simulated; another is refused, never ignored.
+fn list_filter(text: &str) -> Result<String, Refusal> {
+    let title = text.trim().strip_prefix("displayName eq '").and_then(|rest| rest.strip_suffix('\''));
+    title.map(|title| title.replace("''", "'")).ok_or_else(|| {
+        Refusal::invalid("Invalid filter clause: lists are filtered by displayName only")
+            .with_inner("invalidQueryOption")
+    })
 }
 
 fn one_list(state: &State, call: &Call, at: (usize, usize), status: u16) -> Reply {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::site::{ListSpec, SiteSpec};
 use crate::switches::Switches;
 
 /// How to start a [`Server`](crate::Server). Every field has a default; unknown fields are refused.
@@ -49,6 +50,10 @@ pub struct Options {
     pub roles: Vec<String>,
     /// Further applications of the tenant.
     pub apps: Vec<AppOptions>,
+    /// Sites to create at the start, besides the root and `/sites/projects`.
+    pub sites: Vec<SiteSpec>,
+    /// Lists to create at the start.
+    pub lists: Vec<ListSpec>,
     /// Life of an access token in the caller's seconds.
     pub token_expires_in: u32,
     /// Most connections at a time; more wait.
@@ -76,6 +81,8 @@ impl Default for Options {
             certificates: Vec::new(),
             roles: vec!["Sites.Manage.All".into(), "Sites.ReadWrite.All".into()],
             apps: Vec::new(),
+            sites: Vec::new(),
+            lists: Vec::new(),
             token_expires_in: 3_599,
             max_connections: 1_024,
         }

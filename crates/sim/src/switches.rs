@@ -81,6 +81,8 @@ pub struct Switches {
     pub charge_throttled: bool,
     /// Share of the minute limit from which `RateLimit-*` is sent (facts §3.3 \[D\]).
     pub ratelimit_headers_from: f64,
+    /// What `RateLimit-Reset` counts to under a sliding window (\[X\]).
+    pub ratelimit_reset: RateLimitReset,
     /// Throttled requests within one minute after which the app is blocked with 503 (facts §3.3 \[X: how many\]).
     pub block_after: Option<u32>,
     /// How long such a block lasts, in simulated seconds (facts §3.3 \[X\]).
@@ -126,6 +128,7 @@ impl Default for Switches {
             throttle_body: ThrottleBody::TooManyRequests,
             charge_throttled: true,
             ratelimit_headers_from: 0.8,
+            ratelimit_reset: RateLimitReset::OldestLeaves,
             block_after: None,
             block_seconds: 600,
         }
@@ -219,6 +222,16 @@ pub enum WindowKind {
     Sliding,
     /// A minute that starts on the minute and is empty then.
     Fixed,
+}
+
+/// What `RateLimit-Reset` counts to on a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimitReset {
+    /// The first units become free.
+    OldestLeaves,
+    /// All units are free.
+    WindowEmpty,
 }
 
 /// Which of the two documented bodies a 429 has.

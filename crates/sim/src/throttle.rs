@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::options::{ExtraLimit, LimitScope, Tier};
 use crate::route::OpKind;
-use crate::switches::{Switches, WindowKind};
+use crate::switches::{RateLimitReset, Switches, WindowKind};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
@@ -89,9 +89,13 @@ impl Window {
         self.span_ms
     }
 
-    /// Simulated milliseconds until the oldest use leaves the window.
-    fn reset_ms(&self, now_ms: i64) -> i64 {
-        self.grains.front().map_or(0, |(start, _)| (start + self.span_ms - now_ms).max(0))
+    /// Simulated milliseconds until the oldest or the newest use leaves the window.
+    fn reset_ms(&self, now_ms: i64, meaning: RateLimitReset) -> i64 {
+        let grain = match meaning {
+            RateLimitReset::OldestLeaves => self.grains.front(),
+            RateLimitReset::WindowEmpty => self.grains.back(),
+        };
+        grain.map_or(0, |(start, _)| (start + self.span_ms - now_ms).max(0))
     }
 }
 
@@ -274,7 +278,7 @@ fn signal(minute: &Window, now_ms: i64, rules: &Switches) -> Option<RateSignal> 
     Some(RateSignal {
         limit: minute.limit,
         remaining: minute.limit.saturating_sub(minute.used),
-        reset_ms: minute.reset_ms(now_ms),
+        reset_ms: minute.reset_ms(now_ms, rules.ratelimit_reset),
     })
 }
 

@@ -83,7 +83,14 @@ impl World {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let clock = Arc::new(Clock::new(options.start_at_ms, options.clock_scale));
         let state = Mutex::new(State::new(options, clock.clone())?);
-        Ok(Self { shared: Arc::new(Shared { clock, latency: Mutex::new(options.latency), state }) })
+        let world = Self { shared: Arc::new(Shared { clock, latency: Mutex::new(options.latency), state }) };
+        for site in &options.sites {
+            world.add_site(site)?;
+        }
+        for list in &options.lists {
+            world.add_list(list)?;
+        }
+        Ok(world)
     }
 
     /// The state, with everything applied that is due. A panic elsewhere leaves plain data, so a poisoned lock is

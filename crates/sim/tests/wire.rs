@@ -136,12 +136,15 @@ async fn nonsense_is_answered_and_stop_ends_connections() {
 async fn two_simulators_with_one_seed_are_alike_and_options_read_from_json() {
     let options: Options = serde_json::from_value(json!({
         "seed": 9, "clock_scale": 0.0, "start_at_ms": 0, "latency_ms": 0, "tier": "smallest",
-        "switches": { "hyperlinks": "accept" }
+        "switches": { "hyperlinks": "accept" },
+        "sites": [{ "path": "/sites/ops", "displayName": "Operations" }],
+        "lists": [{ "site": "/sites/ops", "displayName": "Assets", "columns": [{ "name": "Tag", "text": {} }] }]
     }))
     .expect("options");
     let (one, two) =
         (Server::start(options.clone()).await.expect("one"), Server::start(options).await.expect("two"));
     assert_eq!(one.world().tenant_id(), two.world().tenant_id());
+    assert_eq!(one.world().lists()[0].site_path, "/sites/ops");
     assert!(serde_json::from_value::<Options>(json!({ "tls": true, "speed": 1 })).is_err());
     let bench = Bench::start(still()).await;
     assert_eq!(bench.token(&token_form(CLIENT, SECRET)).await.status, 200);
