@@ -181,11 +181,15 @@ pub trait Store: Send + Sync {
     async fn approval(&self, sync: &str) -> Result<Option<u64>, Error>;
 
     /// Rejects the held deletes: the records stay where they are and leave the ledger, so Syncline never touches them
-    /// again. Returns how many.
+    /// again. A standing approval goes too. Returns how many records were held.
     async fn reject(&self, lease: &Lease) -> Result<u64, Error>;
 
     /// Marks ledger records as drifted, so that the next plan rewrites or remakes them, and parks them due at once.
     /// Used by `verify --repair`.
+    ///
+    /// Edited: the hash becomes unknown, the version the one that was seen. Missing: the record leaves the ledger (its key
+    /// stays with the parked record), so that the next plan says create. Other kinds, and records that were made anew since,
+    /// are passed over.
     async fn mark_drifted(
         &self,
         lease: &Lease,
@@ -218,5 +222,9 @@ pub trait Store: Send + Sync {
 
     /// Compares ledger and scratch listing of the streams listed completely: drift first by kind, then by key; at most
     /// `limit` of each kind, and the true number of each kind.
+    ///
+    /// A record whose stamp is not its identity counts as edited; where nothing in its stream has a stamp, stamps are not
+    /// compared. A record that is marked as gone and is no longer there counts as equal. A stamped record that is not the
+    /// one in the ledger is a duplicate when the ledger knows the identity, else an orphan.
     async fn compare(&self, sync: &str, streams: &[String], limit: usize) -> Result<Comparison, Error>;
 }

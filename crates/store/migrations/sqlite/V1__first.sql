@@ -32,12 +32,13 @@ CREATE TABLE counter (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO counter (name, value) VALUES ('ledger_seq', 0);
 
--- One row per record that this sync made or adopted. Narrow and clustered by identity, because every row that is read
--- from a source is looked up here.
+-- One row per record that this sync made or adopted. Narrow, because every row that is read from a source is looked up
+-- here, and in the order in which records were first seen, because sources tend to list them in that order again: then a
+-- batch is a few neighbouring pages, while identities are scattered over all of them.
 CREATE TABLE ledger (
+  seq       INTEGER PRIMARY KEY CHECK (seq > 0),
   sync      INTEGER NOT NULL REFERENCES sync,
   identity  BLOB    NOT NULL CHECK (length(identity) = 32),
-  seq       INTEGER NOT NULL CHECK (seq > 0),
   stream    INTEGER NOT NULL REFERENCES stream,
   record_id TEXT    NOT NULL CHECK (record_id <> ''),
   version   TEXT,
@@ -45,20 +46,20 @@ CREATE TABLE ledger (
   hash      BLOB CHECK (length(hash) = 32),
   -- marked as gone under the soft policy
   gone      INTEGER NOT NULL CHECK (gone IN (0, 1)),
-  PRIMARY KEY (sync, identity)
-) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX ledger_seq ON ledger (sync, seq);
-CREATE UNIQUE INDEX ledger_record ON ledger (sync, stream, record_id);
+  CONSTRAINT one_row_per_identity UNIQUE (sync, identity),
+  CONSTRAINT one_owner_per_record UNIQUE (sync, stream, record_id)
+) STRICT;
+-- the living in order of seq, and by stream: a few bytes a row, for counting and for walking the unseen
+CREATE INDEX ledger_living ON ledger (sync) WHERE gone = 0;
+CREATE INDEX ledger_living_of_stream ON ledger (sync, stream) WHERE gone = 0;
 
 -- The wide part of a ledger row, read only for records that are written or shown.
 CREATE TABLE ledger_detail (
-  seq    INTEGER PRIMARY KEY,
-  sync   INTEGER NOT NULL,
+  seq    INTEGER PRIMARY KEY REFERENCES ledger ON DELETE CASCADE,
   -- run that last wrote it; the run itself may have been forgotten since
   run    INTEGER NOT NULL,
   key    TEXT NOT NULL CHECK (json_valid(key)),
-  fields TEXT NOT NULL CHECK (json_valid(fields)),
-  FOREIGN KEY (sync, seq) REFERENCES ledger (sync, seq) ON DELETE CASCADE
+  fields TEXT NOT NULL CHECK (json_valid(fields))
 ) STRICT;
 
 -- What was about to be done and has no recorded outcome. A row lives from before the request until its checkpoint.

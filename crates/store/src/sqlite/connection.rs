@@ -29,8 +29,9 @@ const STATEMENTS: usize = 96;
 pub(super) struct Connections {
     place: String,
     path: PathBuf,
-    writer: Arc<Mutex<Connection>>,
+    // Dropped in this order: the last to close must be able to write the log back into the file.
     reader: Arc<Mutex<Reader>>,
+    writer: Arc<Mutex<Connection>>,
 }
 
 /// The connection that reads. It also holds the scratch listing, in its temporary tables.
@@ -152,7 +153,8 @@ fn set_up_writer(writer: &Connection, options: &Options) -> Result<(), Fault> {
     // Every commit is flushed to the disk: an intent must be there before its request leaves.
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "foreign_keys", true)?;
-    writer.pragma_update(None, "temp_store", "FILE")?;
+    // Only what a statement would undo if it failed half-way, a few pages: no reason to need room elsewhere.
+    writer.pragma_update(None, "temp_store", "MEMORY")?;
     writer.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     writer.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     writer.pragma_update(None, "journal_size_limit", LOG_BYTES)?;

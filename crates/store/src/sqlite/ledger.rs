@@ -45,30 +45,103 @@ fn entry(row: &Row<'_>, connection: &Connection, streams: &mut Streams) -> Resul
     })
 }
 
-fn one_entry<'c>(connection: &'c Connection) -> Result<CachedStatement<'c>, Fault> {
-    let sql = format!("SELECT {ENTRY} FROM ledger WHERE sync = ?1 AND identity = ?2");
-    Ok(connection.prepare_cached(&sql)?)
-}
-
 pub(super) fn find(
     connection: &Connection,
     streams: &mut Streams,
     sync: &str,
     identities: &[Identity],
 ) -> Result<Vec<Option<Entry>>, Fault> {
-    let mut found = vec![None; identities.len()];
-    let Some(sync) = lease::number(connection, sync)? else { return Ok(found) };
-    let mut statement = one_entry(connection)?;
-    // In the order of the tree, so that a page is visited once and its neighbours are near.
-    let mut order: Vec<usize> = (0..identities.len()).collect();
-    order.sort_unstable_by_key(|&index| identities[index]);
-    for index in order {
-        let mut rows = statement.query(params![sync, identities[index].0])?;
-        if let Some(row) = rows.next()? {
-            found[index] = Some(entry(row, connection, streams)?);
-        }
+    let Some(sync) = lease::number(connection, sync)? else { return Ok(vec![None; identities.len()]) };
+    let mut search = Search::new(connection, streams, sync, identities)?;
+    search.along_the_ledger()?;
+    search.one_by_one()?;
+    Ok(search.found)
+}
+
+/// A walk along the ledger ends after so many neighbours in a row that are not asked for: about two pages.
+const STRAY: u32 = 64;
+/// Of all the neighbours walked over, this many more may be in vain than were asked for; then the order of the question
+/// is not that of the ledger.
+const PATIENCE: u32 = 2 * STRAY;
+
+/// One call of [`find`].
+struct Search<'a> {
+    connection: &'a Connection,
+    streams: &'a mut Streams,
+    sync: i64,
+    identities: &'a [Identity],
+    found: Vec<Option<Entry>>,
+    /// Looked up and not there.
+    absent: Vec<bool>,
+    one: CachedStatement<'a>,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        connection: &'a Connection,
+        streams: &'a mut Streams,
+        sync: i64,
+        identities: &'a [Identity],
+    ) -> Result<Self, Fault> {
+        let sql = format!("SELECT {ENTRY} FROM ledger WHERE sync = ?1 AND identity = ?2");
+        let one = connection.prepare_cached(&sql)?;
+        let (found, absent) = (vec![None; identities.len()], vec![false; identities.len()]);
+        Ok(Self { connection, streams, sync, identities, found, absent, one })
     }
-    Ok(found)
+
+    /// Looks one identity up, then walks on from there as long as its neighbours are asked for too; again for the next
+    /// that was not met on the way. Where a source lists records in the order in which they came into the ledger, this
+    /// finds nearly all, several times faster than one by one; where it does not, this gives up soon.
+    fn along_the_ledger(&mut self) -> Result<(), Fault> {
+        let places: HashMap<&Identity, usize> = self.identities.iter().zip(0..).collect();
+        let sql = format!("SELECT {ENTRY}, identity, sync FROM ledger WHERE seq > ?1 ORDER BY seq");
+        let mut next = self.connection.prepare_cached(&sql)?;
+        let mut patience = PATIENCE;
+        for place in 0..self.identities.len() {
+            if patience == 0 {
+                break;
+            }
+            if self.found[place].is_some() {
+                continue;
+            }
+            self.look_up(place)?;
+            let Some(anchor) = &self.found[place] else {
+                patience -= 1;
+                continue;
+            };
+            let mut rows = next.query([codec::signed(anchor.seq)?])?;
+            let mut stray = 0;
+            while stray < STRAY && patience > 0 {
+                let Some(row) = rows.next()? else { break };
+                match places.get(&codec::identity(row, 6)?) {
+                    Some(&place) if self.found[place].is_none() && row.get::<_, i64>(7)? == self.sync => {
+                        self.found[place] = Some(entry(row, self.connection, self.streams)?);
+                        (stray, patience) = (0, patience.saturating_add(1));
+                    }
+                    _ => (stray, patience) = (stray + 1, patience - 1),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up what is still open, in the order of the index: a page is visited once, and the next one is near.
+    fn one_by_one(&mut self) -> Result<(), Fault> {
+        let mut open: Vec<usize> = (0..self.identities.len())
+            .filter(|place| self.found[*place].is_none() && !self.absent[*place])
+            .collect();
+        open.sort_unstable_by_key(|place| self.identities[*place]);
+        open.into_iter().try_for_each(|place| self.look_up(place))
+    }
+
+    fn look_up(&mut self, place: usize) -> Result<(), Fault> {
+        let mut rows = self.one.query(params![self.sync, self.identities[place].0])?;
+        match rows.next()? {
+            Some(row) => self.found[place] = Some(entry(row, self.connection, self.streams)?),
+            None => self.absent[place] = true,
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn details(
@@ -100,7 +173,7 @@ pub(super) fn known(connection: &Connection, sync: &str) -> Result<Vec<(String, 
     let mut statement = connection.prepare_cached(
         "SELECT stream.id, live.records
          FROM (SELECT ledger.stream, count(*) AS records FROM ledger JOIN sync ON sync.number = ledger.sync
-               WHERE sync.name = ?1 AND NOT ledger.gone GROUP BY ledger.stream) AS live
+               WHERE sync.name = ?1 AND ledger.gone = 0 GROUP BY ledger.stream) AS live
          JOIN stream ON stream.number = live.stream
          ORDER BY stream.id",
     )?;
@@ -115,7 +188,7 @@ pub(super) fn known(connection: &Connection, sync: &str) -> Result<Vec<(String, 
 /// Unseen records, and where to go on.
 type UnseenPage = (Vec<(Identity, Entry)>, Option<u64>);
 
-/// Walks the index on seq, which is a tenth of the ledger, and reads the rows of the unseen alone. Fills its page unless
+/// Walks the index of the living, which is a few bytes a row, and reads the rows of the unseen alone. Fills its page unless
 /// the ledger ends, so an empty page is the last one.
 pub(super) fn unseen(
     connection: &Connection,
@@ -131,8 +204,9 @@ pub(super) fn unseen(
         return Ok((found, Some(after)));
     }
     let mut all = connection
-        .prepare_cached("SELECT seq, identity FROM ledger WHERE sync = ?1 AND seq > ?2 ORDER BY seq")?;
-    let mut one = one_entry(connection)?;
+        .prepare_cached("SELECT seq FROM ledger WHERE sync = ?1 AND gone = 0 AND seq > ?2 ORDER BY seq")?;
+    let sql = format!("SELECT {ENTRY}, identity FROM ledger WHERE seq = ?1");
+    let mut one = connection.prepare_cached(&sql)?;
     // No row has a seq above 2^63.
     let mut rows = all.query(params![sync, i64::try_from(after).unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
@@ -140,13 +214,9 @@ pub(super) fn unseen(
         if seen.contains(seq) {
             continue;
         }
-        let identity = codec::identity(row, 1)?;
-        let mut entries = one.query(params![sync, identity.0])?;
+        let mut entries = one.query([codec::signed(seq)?])?;
         let Some(row) = entries.next()? else { continue };
-        let entry = entry(row, connection, streams)?;
-        if entry.gone {
-            continue;
-        }
+        let (identity, entry) = (codec::identity(row, 6)?, entry(row, connection, streams)?);
         found.push((identity, entry));
         if found.len() == limit {
             return Ok((found, Some(seq)));
@@ -240,10 +310,10 @@ impl<'t> LedgerWriter<'t> {
         self.last_seq = self.last_seq.max(seq);
         self.transaction
             .prepare_cached(
-                "INSERT INTO ledger_detail (seq, sync, run, key, fields) VALUES (?1, ?2, ?3, ?4, ?5)
+                "INSERT INTO ledger_detail (seq, run, key, fields) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (seq) DO UPDATE SET run = excluded.run, key = excluded.key, fields = excluded.fields",
             )?
-            .execute(params![seq, self.sync, self.run, wide.key, wide.fields])?;
+            .execute(params![seq, self.run, wide.key, wide.fields])?;
         Ok(())
     }
 

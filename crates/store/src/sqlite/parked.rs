@@ -129,7 +129,7 @@ pub(super) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, Fault> {
            (SELECT count(*) FROM parked WHERE parked.sync = sync.number AND parked.code <> 'conflict'),
            (SELECT count(*) FROM parked WHERE parked.sync = sync.number AND parked.code = 'conflict'),
            (SELECT count(*) FROM held WHERE held.sync = sync.number),
-           (SELECT count(*) FROM ledger WHERE ledger.sync = sync.number AND NOT ledger.gone),
+           (SELECT count(*) FROM ledger WHERE ledger.sync = sync.number AND ledger.gone = 0),
            (SELECT count(*) FROM intent WHERE intent.sync = sync.number)
          FROM sync ORDER BY sync.name",
     )?;
