@@ -41,6 +41,7 @@ fn cast<'a>(value: Value<'a>, kind: &FieldType, limits: &Limits) -> Result<Value
         (FieldType::Text, value) => return to_text(value),
         (FieldType::Boolean, Value::Boolean(v)) => Value::Boolean(v),
         (FieldType::Boolean, Value::Int64(v @ (0 | 1))) => Value::Boolean(v == 1),
+        (FieldType::Decimal { .. }, value) if limits.as_double => return to_number(value, true),
         (FieldType::Float64, value) => return to_number(value, limits.as_double),
         (FieldType::Int64, value) => {
             return to_integer(&value).map_or_else(|| unfit(&value), |v| Ok(Value::Int64(v)));
@@ -263,10 +264,10 @@ pub fn suits(from: &FieldType, field: &Field) -> Suits {
             Suits::No(format!("a {from} column cannot be written to a text field"))
         }
         (_, T::Text) => Suits::Yes,
-        (T::Decimal { precision: None, .. }, T::Float64) if field.limits.as_double => note(
+        (T::Decimal { precision: None, .. }, _) if field.limits.as_double => note(
             "the destination stores doubles; records whose decimal has more digits than a double can hold are parked",
         ),
-        (T::Decimal { precision: Some(p), .. }, T::Float64) if field.limits.as_double && *p > 15 => {
+        (T::Decimal { precision: Some(p), .. }, _) if field.limits.as_double && *p > 15 => {
             Suits::Note(format!(
                 "the destination stores doubles (about 15 digits) and the column is {from}; records with more digits are parked"
             ))
@@ -303,7 +304,8 @@ mod tests {
 
     #[test]
     fn cents_are_kept_and_too_many_digits_refused() {
-        let number = field(FieldType::Float64, Limits { as_double: true, ..Limits::default() });
+        let any = FieldType::Decimal { precision: None, scale: None };
+        let number = field(any, Limits { as_double: true, ..Limits::default() });
         let decimal = |s: &'static str| Value::Decimal(s.into());
         assert_eq!(convert(decimal("1234567.89"), &number), Ok(decimal("1234567.89")));
         for refused in ["12345678901234567.89", "NaN", "Infinity"] {

@@ -65,11 +65,16 @@ impl Bound {
         for (index, name) in sync.streams().into_iter().enumerate() {
             match destination.describe(name).await {
                 Ok(stream) => streams.push(stream),
-                Err(error) if error.kind == Kind::StreamMissing => {
-                    let known = destination.streams().await.unwrap_or_default();
-                    let path = place_of_list(&sync, name, index);
-                    problems.push(missing(&path, error, name, known));
-                }
+                Err(error) if error.kind == Kind::StreamMissing => match destination.streams().await {
+                    Ok(known) => {
+                        problems.push(missing(&place_of_list(&sync, name, index), error, name, known))
+                    }
+                    // Where even the lists cannot be listed, what holds them is missing: said once, not for each.
+                    Err(_) => {
+                        problems.push(missing("to.connection", error, name, Vec::new()));
+                        break;
+                    }
+                },
                 Err(error) => return Err(Error::connect(format!("writing sync {:?}", sync.name))(error)),
             }
         }
@@ -79,9 +84,14 @@ impl Bound {
         let (mapping, found) = Mapping::bind(&sync, &stream, &streams);
         problems.extend(found);
         problems.extend(stream.notes.iter().map(|note| warning("from", note)));
-        for described in &streams {
-            problems.extend(described.notes.iter().map(|note| warning("to", note)));
-            problems.extend(stamp_problem(destination.stamp(described), &described.name));
+        let stamp_field = destination.facts().stamp_field;
+        for (index, described) in streams.iter().enumerate() {
+            let path = place_of_list(&sync, &described.name, index);
+            let stamp = stamp_problem(destination.stamp(described), &described.name, &path);
+            // The connector's own words about the stamp would only repeat ours.
+            let told = |note: &&String| stamp.is_none() || !note.contains(stamp_field);
+            problems.extend(described.notes.iter().filter(told).map(|note| warning(&path, note)));
+            problems.extend(stamp);
         }
         let Some(mapping) = mapping else { return Ok((None, problems)) };
         let notes = problems.iter().map(|p| p.message.clone()).collect();
@@ -162,7 +172,7 @@ fn warning(path: &str, message: &str) -> Problem {
     Problem { path: path.into(), message: message.to_owned(), unknown: None, warning: true }
 }
 
-fn stamp_problem(stamp: Stamp, list: &str) -> Option<Problem> {
+fn stamp_problem(stamp: Stamp, list: &str, path: &str) -> Option<Problem> {
     let message = match stamp {
         Stamp::Unique => return None,
         Stamp::Indexed => format!(
@@ -174,5 +184,5 @@ fn stamp_problem(stamp: Stamp, list: &str) -> Option<Problem> {
              duplicate. `syncline check --fix` creates it (needs Sites.Manage.All)"
         ),
     };
-    Some(warning("to.list", &message))
+    Some(warning(path, &message))
 }

@@ -39,6 +39,8 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// Quotas of the accounts in use.
     pub budgets: Arc<Budgets>,
+    /// How often a request is tried.
+    pub retry: retry::Policy,
     /// Seed of the jitter.
     pub seed: u64,
 }

@@ -6,11 +6,7 @@ use syncline_connect::destination::{Applied, Record, Stamp};
 use syncline_core::{identity::Identity, schema::Stream};
 use syncline_store::{Intent, IntentKind, LedgerChange, LedgerRow};
 
-use crate::{
-    Bound, Engine, Error,
-    retry::{ATTEMPTS_MAX, backoff},
-    writer::Writer,
-};
+use crate::{Bound, Engine, Error, writer::Writer};
 
 /// What became of the open intents.
 #[derive(Debug, Default)]
@@ -184,9 +180,9 @@ where
             _ => return Err(Error::connect("reading the destination")(error)),
         };
         attempt += 1;
-        if attempt >= ATTEMPTS_MAX {
+        if attempt >= engine.retry.attempts {
             return Err(Error::connect("reading the destination")(error));
         }
-        tokio::time::sleep(backoff(attempt, asked, random.f64())).await;
+        tokio::time::sleep(engine.retry.backoff(attempt, asked, random.f64())).await;
     }
 }

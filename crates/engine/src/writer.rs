@@ -15,7 +15,7 @@ use crate::{
     Bound, Engine, Error,
     planner::Work,
     protocol::{AfterLook, Sent, Verdict, after_create, after_delete, after_update, judge},
-    retry::{ATTEMPTS_MAX, backoff},
+    retry::Policy,
 };
 
 /// How a write ended.
@@ -63,6 +63,7 @@ struct Flight {
 /// Sends operations for one run. Stops sending to a stream, or at all, when that is hopeless.
 pub(crate) struct Writer<'a> {
     bound: &'a Bound,
+    retry: Policy,
     random: fastrand::Rng,
     /// Streams nothing more can be written to, and why.
     pub stopped: BTreeMap<String, ConnectError>,
@@ -72,7 +73,7 @@ pub(crate) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(crate) fn new(engine: &'a Engine, bound: &'a Bound) -> Self {
         let random = fastrand::Rng::with_seed(engine.seed);
-        Self { bound, random, stopped: BTreeMap::new(), foreign: BTreeMap::new() }
+        Self { bound, retry: engine.retry, random, stopped: BTreeMap::new(), foreign: BTreeMap::new() }
     }
 
     /// Sends `works`; every one comes back with its end, in the same order. The second part is what stops the run.
@@ -208,7 +209,7 @@ impl<'a> Writer<'a> {
     /// record otherwise.
     fn again(&mut self, flight: &mut Flight, error: &ConnectError, stop: &mut Option<Error>) -> Duration {
         flight.attempts += 1;
-        if flight.attempts < ATTEMPTS_MAX {
+        if flight.attempts < self.retry.attempts {
             return self.wait(flight.attempts, error);
         }
         if error.kind == Kind::Unreachable {
@@ -224,7 +225,7 @@ impl<'a> Writer<'a> {
             Kind::Throttled { retry_after } => retry_after,
             _ => Duration::ZERO,
         };
-        backoff(attempt, asked, self.random.f64())
+        self.retry.backoff(attempt, asked, self.random.f64())
     }
 
     /// Looks for everything whose effect is unknown. Returns how long to wait before the next round.
@@ -263,7 +264,7 @@ impl<'a> Writer<'a> {
         for index in indexes {
             let flight = &mut flights[*index];
             flight.attempts += 1;
-            flight.next = if flight.attempts < ATTEMPTS_MAX {
+            flight.next = if flight.attempts < self.retry.attempts {
                 Next::Send
             } else {
                 Next::Done(flight.last_error.as_ref().map_or(End::Open, failed))
@@ -343,7 +344,7 @@ impl<'a> Writer<'a> {
     /// gets through is that record's own trouble.
     fn attempt(&mut self, flight: &mut Flight) -> Duration {
         flight.attempts += 1;
-        if flight.attempts >= ATTEMPTS_MAX {
+        if flight.attempts >= self.retry.attempts {
             flight.next = Next::Done(flight.last_error.as_ref().map_or(End::NotSent, failed));
             return Duration::ZERO;
         }
@@ -374,7 +375,7 @@ impl<'a> Writer<'a> {
         }
         let hopeless =
             !matches!(error.kind, Kind::Unanswered | Kind::Unreachable | Kind::Protocol | Kind::Locked);
-        if hopeless || attempts >= ATTEMPTS_MAX {
+        if hopeless || attempts >= self.retry.attempts {
             set(stop, "finding out what became of a write", error.clone());
             return Duration::ZERO;
         }

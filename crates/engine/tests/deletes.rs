@@ -1,0 +1,112 @@
+//! Deletes: only what is ours, only from a complete listing, and never too many at once.
+
+use syncline_core::{run::Status, sync::DeletePolicy};
+
+use crate::world::{ACTIVE, World, assert_succeeded, code, counts, fields};
+
+async fn loaded(count: u32) -> World {
+    let world = World::new().await;
+    world.projects(1, count);
+    assert_succeeded(&world.run().await);
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incremental_run_never_implies_deletes() {
+    let world = loaded(30).await;
+    world.sql("DELETE FROM projects WHERE project_code = 'PRJ-00002'");
+    assert_eq!(world.run().await.counts.deleted, 0);
+    assert_eq!(world.items().len(), 30);
+    assert_eq!(world.full().await.counts, counts(|c| (c.deleted, c.unchanged) = (1, 29)));
+    world.assert_in_agreement();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_source_is_held_and_upserts_go_on() {
+    let world = loaded(30).await;
+    world.sql("DELETE FROM projects");
+    let report = world.full().await;
+    assert_eq!((report.status, report.counts), (Status::Partial, counts(|c| c.held = 30)));
+    assert_eq!(world.items().len(), 30);
+    let held = world.store().await.held(None, 100).await.unwrap();
+    assert_eq!(held.len(), 30);
+    assert_eq!(held[0].reason, "the source is empty and 30 records are known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_percent_gone_is_held_until_approved() {
+    let world = loaded(100).await;
+    world.sql("DELETE FROM projects WHERE project_code > 'PRJ-00040'");
+    world.projects(200, 5);
+    let report = world.full().await;
+    assert_eq!(report.counts, counts(|c| (c.held, c.unchanged, c.created) = (60, 40, 5)));
+    assert_eq!(world.items().len(), 105, "upserts went on, nothing was deleted");
+    approve(&world, 59).await;
+    assert_eq!(world.full().await.counts.held, 60, "the approval covers too few");
+    approve(&world, 60).await;
+    let report = world.full().await;
+    assert_eq!(
+        (report.status, report.counts),
+        (Status::Succeeded, counts(|c| (c.deleted, c.unchanged) = (60, 45)))
+    );
+    world.assert_in_agreement();
+    assert!(world.store().await.held(None, 100).await.unwrap().is_empty());
+    assert_eq!(world.store().await.approval("projects").await.unwrap(), None, "an approval is used once");
+}
+
+async fn approve(world: &World, ceiling: u64) {
+    let store = world.store().await;
+    let lease = store.claim("projects", jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+    store.approve(&lease, ceiling, jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_deletes_are_never_touched_again() {
+    let world = loaded(30).await;
+    world.sql("DELETE FROM projects");
+    world.full().await;
+    let store = world.store().await;
+    let lease = store.claim("projects", jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+    assert_eq!(store.reject(&lease).await.unwrap(), 30);
+    drop((lease, store));
+    let report = world.full().await;
+    assert_eq!((report.status, report.counts), (Status::Succeeded, counts(|_| {})));
+    assert_eq!(world.items().len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soft_deletes_mark_and_a_returning_record_is_unmarked() {
+    let mut world = World::new().await;
+    world.sync.deletes.policy = DeletePolicy::Soft { field: "DeletedAt".into() };
+    world.projects(1, 20);
+    assert_succeeded(&world.run().await);
+    world.sql("DELETE FROM projects WHERE project_code = 'PRJ-00003'");
+    assert_eq!(world.full().await.counts, counts(|c| (c.deleted, c.unchanged) = (1, 19)));
+    let (_, item) = world.item(&code(3));
+    assert!(item.fields.contains_key("DeletedAt"), "{:?}", item.fields);
+    assert_eq!(item.fields["ProjectName"], "Project 3", "nothing else is touched");
+    assert_eq!(world.full().await.counts, counts(|c| c.unchanged = 19), "marked once");
+    world.projects(3, 1);
+    assert_eq!(world.full().await.counts, counts(|c| (c.updated, c.unchanged) = (1, 19)));
+    assert!(!world.item(&code(3)).1.fields.contains_key("DeletedAt"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_not_ours_are_never_deleted() {
+    let world = loaded(5).await;
+    world.server.world().create_item(ACTIVE, &fields(&[("Title", "by hand".into())])).unwrap();
+    world.sql("DELETE FROM projects WHERE project_code = 'PRJ-00001'");
+    assert_eq!(world.full().await.counts, counts(|c| (c.deleted, c.unchanged) = (1, 4)));
+    assert!(world.items().contains_key("by hand"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_ignore_leaves_them() {
+    let mut world = World::new().await;
+    world.sync.deletes.policy = DeletePolicy::Ignore;
+    world.projects(1, 5);
+    assert_succeeded(&world.run().await);
+    world.sql("DELETE FROM projects");
+    assert_eq!(world.full().await.counts, counts(|_| {}));
+    assert_eq!(world.items().len(), 5);
+}

@@ -1,0 +1,9 @@
+//! Whole runs of the real engine: SQLite source, real HTTP, the Graph simulator, SQLite store.
+
+mod behaviour;
+mod contact;
+mod deletes;
+mod faults;
+mod records;
+mod refusals;
+mod world;
