@@ -1,3 +1,4 @@
 //! Connectors against real and simulated systems.
 
+mod postgres;
 mod sharepoint;

@@ -201,7 +201,7 @@ mod tests {
             ("?sslmode=verify-full", Some("ca.pem"), (SslMode::Require, ca.clone())),
             ("", Some("ca.pem"), (SslMode::Require, ca.clone())),
             ("?sslmode=prefer", Some("ca.pem"), (SslMode::Prefer, ca.clone())),
-            ("?sslmode=require&sslrootcert=ca.pem", None, (SslMode::Require, ca.clone())),
+            ("?sslmode=require&sslrootcert=ca.pem", None, (SslMode::Require, ca)),
         ] {
             assert_eq!(trust(json!({"url": url(query), "ca_file": ca_file})), expected, "{query}");
         }
