@@ -89,9 +89,12 @@ fn options(
     };
     let known: Vec<&str> = own.iter().copied().chain(specs.iter().map(|s| s.name)).collect();
     let mut options = Some(Map::new());
+    let mut meant = Vec::new();
     for entry in entries.iter().filter(|e| !own.contains(&e.key.as_str())) {
         let Some(spec) = specs.iter().find(|s| s.name == entry.key) else {
-            reader.unknown_key(spot, entry, nearest(&entry.key, known.iter().copied()), &known);
+            let near = nearest(&entry.key, known.iter().copied());
+            meant.extend(near);
+            reader.unknown_key(spot, entry, near, &known);
             options = None;
             continue;
         };
@@ -104,7 +107,9 @@ fn options(
         }
     }
     for spec in specs.iter().filter(|s| s.required && !entries.iter().any(|e| e.key == s.name)) {
-        reader.missing_key(spot, spec.name);
+        if !meant.contains(&spec.name) {
+            reader.missing_key(spot, spec.name);
+        }
         options = None;
     }
     options

@@ -47,7 +47,7 @@ mod variables;
 
 pub use json_schema::json_schema;
 pub use places::Places;
-pub use problem::{Place, Problem, Severity};
+pub use problem::{Place, Problem, Severity, did_you_mean};
 pub use project::{FILE_BYTES_MAX, Loaded, Project, StoreOptions, decode, parse};
 pub use template::template;
 pub use variables::Environment;

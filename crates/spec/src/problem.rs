@@ -8,6 +8,9 @@ const ECHO_CHARS_MAX: usize = 60;
 /// Longest word for which a near name is looked for: no key or name is longer, and the search is quadratic.
 const WORD_BYTES_MAX: usize = 64;
 
+/// Most candidates among which a near name is looked for: a thousand bad names among a thousand would take seconds.
+const CANDIDATES_MAX: usize = 200;
+
 /// A place in a file. Units: both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -81,6 +84,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     let far = lower.chars().count().div_ceil(3).min(3);
     candidates
         .into_iter()
+        .take(CANDIDATES_MAX)
         .filter(|c| c.len() <= WORD_BYTES_MAX)
         .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
         .filter(|(distance, c)| *distance <= far && *distance < c.chars().count())
@@ -89,7 +93,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// `did you mean "cursor"?`, when a candidate is near; else the candidates themselves when they are few.
-pub(crate) fn did_you_mean(word: &str, candidates: &[&str], what: &str) -> Option<String> {
+pub fn did_you_mean(word: &str, candidates: &[&str], what: &str) -> Option<String> {
     match nearest(word, candidates.iter().copied()) {
         Some(near) => Some(format!("did you mean {near:?}?")),
         None if candidates.is_empty() || candidates.len() > 12 => None,

@@ -182,15 +182,20 @@ impl<'f> Reader<'f> {
             return None;
         };
         let known: Vec<&str> = shape.keys.iter().map(|k| k.name).collect();
+        let mut meant = Vec::new();
         for entry in entries.iter().filter(|e| shape.key(&e.key).is_none()) {
             let near = nearest(&entry.key, known.iter().copied());
             let also = || shape.keys.iter().find(|k| k.also.contains(&entry.key.to_lowercase().as_str()));
             let near = near.or_else(|| also().map(|k| k.name));
+            meant.extend(near);
             self.unknown_key(spot, entry, near, &known);
         }
         let record = Record { spot: spot.clone(), shape, entries };
         for key in shape.keys.iter().filter(|k| k.required && record.get(k.name).is_none()) {
-            self.missing_key(spot, key.name);
+            // One slip, one problem: a misspelt key is not also a missing one.
+            if !meant.contains(&key.name) {
+                self.missing_key(spot, key.name);
+            }
         }
         Some(record)
     }

@@ -66,7 +66,7 @@ impl Reader<'_> {
         self.wrong_with(spot, must, None);
     }
 
-    fn wrong_with(&mut self, spot: &Spot<'_>, must: &str, hint: Option<String>) {
+    pub(crate) fn wrong_with(&mut self, spot: &Spot<'_>, must: &str, hint: Option<String>) {
         let seen = match &spot.node.value {
             Value::Scalar(scalar) if !scalar.is_null() => echo(&scalar.written),
             _ => spot.node.describe().to_owned(),
@@ -113,6 +113,13 @@ impl Reader<'_> {
 
     /// Texts, at least one, each once.
     pub(crate) fn texts(&mut self, spot: &Spot<'_>) -> Option<Vec<String>> {
+        if let Value::Scalar(scalar) = &spot.node.value
+            && !scalar.is_null()
+        {
+            let hint = format!("write [{}] for a list of one", scalar.written.escape_debug());
+            self.wrong_with(spot, "must be a list of names", Some(hint));
+            return None;
+        }
         let items = self.items(spot, "names")?;
         let mut seen = BTreeSet::new();
         let mut texts = Vec::new();
@@ -141,7 +148,7 @@ impl Reader<'_> {
         let (scalar, text) = self.scalar(spot, MUST)?;
         let value = if scalar.is_plain() { boolean(text) } else { None };
         if value.is_none() {
-            self.wrong(spot, MUST);
+            self.wrong_with(spot, MUST, unquote(scalar, boolean(text).is_some()));
         }
         value
     }
@@ -156,7 +163,7 @@ impl Reader<'_> {
         let value = if scalar.is_plain() && digits { text.parse().ok() } else { None };
         let value = value.filter(|v| (min..=max).contains(v));
         if value.is_none() {
-            self.wrong(spot, &must);
+            self.wrong_with(spot, &must, unquote(scalar, digits));
         }
         value
     }
@@ -167,7 +174,7 @@ impl Reader<'_> {
         let value = if scalar.is_plain() && is_decimal(text) { text.parse().ok() } else { None };
         let value = value.filter(|v| (min..=max).contains(v));
         if value.is_none() {
-            self.wrong(spot, &must);
+            self.wrong_with(spot, &must, unquote(scalar, is_decimal(text)));
         }
         value
     }
@@ -226,16 +233,8 @@ impl Reader<'_> {
         }
         let offset = error.offset.filter(|_| scalar.written == text);
         let at = offset.map_or(spot.node.place, |o| place_in(self.text, scalar, spot.node.place, o));
-        let hint = error
-            .message
-            .strip_prefix("unknown function ")
-            .and_then(|f| nearest(f.trim_end_matches("()"), FUNCTIONS.iter().copied()))
-            .map(|near| format!("did you mean {near:?}?"));
-        let why: String = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
-        let why = match why.char_indices().nth(EXPLANATION_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", &why[..end]),
-            None => why,
-        };
+        let hint = repair(&error.message);
+        let why = explanation(&error.message);
         self.error(at, &spot.path, format!("{} is not an expression: {why}", spot.path), hint);
         None
     }
@@ -266,6 +265,41 @@ impl Reader<'_> {
         }
         value
     }
+}
+
+/// What the compiler says, without the tokens it would rather have seen: they are names of its grammar.
+fn explanation(message: &str) -> String {
+    let why = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    let why = why.split_once(" expecting ").map_or(why, |(why, _)| why);
+    if why.contains("'<EOF>'") {
+        return "it ends too early".to_owned();
+    }
+    if why.contains("Recursion limit") {
+        return "it is nested too deeply".to_owned();
+    }
+    // Names a rule of the grammar that found nothing to match.
+    if why.starts_with("No `") {
+        return "it is not complete".to_owned();
+    }
+    let why: String = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    match why.char_indices().nth(EXPLANATION_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &why[..end]),
+        None => why,
+    }
+}
+
+/// What was probably meant.
+fn repair(message: &str) -> Option<String> {
+    if let Some(function) = message.strip_prefix("unknown function ") {
+        let near = nearest(function.trim_end_matches("()"), FUNCTIONS.iter().copied())?;
+        return Some(format!("did you mean {near:?}?"));
+    }
+    message.contains("token recognition error at: '= ").then(|| "did you mean \"==\"?".to_owned())
+}
+
+/// What to do about a value that would do if it were not a text.
+fn unquote(scalar: &Scalar, would_do: bool) -> Option<String> {
+    (would_do && !scalar.is_plain()).then(|| "remove the quotes".to_owned())
 }
 
 /// The core schema's truth values.

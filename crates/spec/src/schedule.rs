@@ -40,7 +40,7 @@ fn one(reader: &mut Reader<'_>, spot: &Spot<'_>) {
             reader.error(spot.key, &spot.path, format!("{} is for cron only", spot.path), None);
         }
     }
-    let _mode = record.word(reader, "mode");
+    record.word(reader, "mode");
     if record.get("every").is_some() == record.get("cron").is_some() {
         let message = format!("{} needs exactly one of every and cron", spot.path);
         reader.error(spot.key, &spot.path, message, None);

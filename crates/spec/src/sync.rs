@@ -1,6 +1,6 @@
 //! One sync: the source, the destination, and how records are written.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use syncline_core::{
     connection::ConnectorSpec,
@@ -11,8 +11,10 @@ use syncline_core::{
 use crate::{
     connections::{NAMED_MAX, Named, check_count, check_name},
     fields,
-    keys::{ADOPT, DELETE_POLICIES, DELETES, FROM, GUARD, HASHED_WORDS, KEY, KEY_WORDS, ROUTE, SYNC, TO},
-    problem::did_you_mean,
+    keys::{
+        ADOPT, DELETE_POLICIES, DELETES, FROM, GUARD, HASHED_WORDS, KEY, KEY_WORDS, ROUTE, SYNC, TO, Words,
+    },
+    problem::{did_you_mean, nearest},
     reader::{Reader, Record, Spot},
     schedule,
     tree::Value,
@@ -166,15 +168,26 @@ fn to(reader: &mut Reader<'_>, spot: &Spot<'_>, connections: &[Named<'_>]) -> Op
 /// `primary`, a list of columns, or a map with exactly one of `columns`, `unique` and `hashed`.
 fn key(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<Key> {
     let columns = match &spot.node.value {
-        Value::Scalar(scalar) if scalar.is_null() => {
-            reader.wrong(spot, "must be primary, a list of columns, or a map");
-            return None;
+        Value::Scalar(_) => {
+            word_or_list(reader, spot, &KEY_WORDS, "must be primary, a list of columns, or a map")?;
+            KeyColumns::PrimaryKey
         }
-        Value::Scalar(_) => reader.word(spot, &KEY_WORDS).map(|_| KeyColumns::PrimaryKey)?,
         Value::List(_) => KeyColumns::Columns(reader.texts(spot)?),
         Value::Map(_) => return key_map(reader, spot),
     };
     Some(Key { columns, ignore_case: false })
+}
+
+/// A word where a list may stand too: what is not the word was most likely meant as a list of one.
+fn word_or_list(reader: &mut Reader<'_>, spot: &Spot<'_>, words: &'static Words, must: &str) -> Option<()> {
+    let (scalar, text) = reader.scalar(spot, must)?;
+    if words.words.contains(&text) {
+        return Some(());
+    }
+    let near = nearest(text, words.words.iter().copied()).map(|near| format!("did you mean {near:?}?"));
+    let list = || format!("write [{}] for a list of one", scalar.written.escape_debug());
+    reader.wrong_with(spot, must, Some(near.unwrap_or_else(list)));
+    None
 }
 
 fn key_map(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<Key> {
@@ -199,7 +212,10 @@ fn key_map(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<Key> {
             let hashed = record.get("hashed")?;
             match &hashed.node.value {
                 Value::List(_) => KeyColumns::Hashed(reader.texts(&hashed)?),
-                _ => reader.word(&hashed, &HASHED_WORDS).map(|_| KeyColumns::Hashed(Vec::new()))?,
+                _ => {
+                    word_or_list(reader, &hashed, &HASHED_WORDS, "must be all or a list of columns")?;
+                    KeyColumns::Hashed(Vec::new())
+                }
             }
         }
     };
@@ -377,9 +393,10 @@ fn adopt(
     let by = record.texts(reader, "by")?;
     let Some(fields) = fields else { return Some(by) };
     let mapped: Vec<&str> = fields.iter().map(|f| f.to.as_str()).collect();
+    let known: BTreeSet<&str> = mapped.iter().copied().collect();
     for item in reader.items(&record.get("by")?, "names")? {
         let Some(name) = reader.text(&item) else { continue };
-        if !mapped.contains(&name.as_str()) {
+        if !known.contains(name.as_str()) {
             let message = format!("{} {} is not mapped in fields", item.path, reader.shown(&item));
             reader.error(item.node.place, &item.path, message, did_you_mean(&name, &mapped, "mapped"));
         }

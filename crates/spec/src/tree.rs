@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, ScanError, Span, StrInput, options};
 
-use crate::problem::Place;
+use crate::problem::{Place, echo};
 
 /// Deepest nesting. The format itself needs seven levels.
 const DEPTH_MAX: usize = 32;
@@ -187,9 +187,10 @@ impl<'t> Builder<'t> {
         if depth > DEPTH_MAX {
             return Err(Fault::new(at, format!("nested deeper than {DEPTH_MAX} levels")));
         }
-        if let Some(tag) = event.tag() {
+        if event.tag().is_some() {
             let at = span.tag_start.map_or(at, place);
-            return Err(Fault::new(at, format!("the tag {tag} has no meaning here"))
+            let tag = span.tag_span().and_then(|span| span.slice(self.text)).unwrap_or("!");
+            return Err(Fault::new(at, format!("the tag {} has no meaning here", echo(tag)))
                 .with_hint("remove it; text that looks like a number may stand in quotes"));
         }
         let (value, anchor) = match event {

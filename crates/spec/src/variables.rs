@@ -10,6 +10,9 @@ const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Most text that all variables of a file may give together, so that aliases cannot multiply one without bound.
 const TOTAL_BYTES_MAX: usize = 8 << 20;
 
+/// Most variables of one text that are reported; finding the place of each walks the text from its start.
+const FAULTS_MAX: usize = 16;
+
 /// What a project file may ask of its surroundings. Only the command line has the real ones.
 pub trait Environment {
     /// The value of an environment variable; `None`: not set (or not Unicode).
@@ -25,7 +28,7 @@ pub trait Environment {
 /// A text with its variables filled in.
 #[derive(Debug, Default)]
 pub(crate) struct Filled {
-    /// `None` when a variable could not be filled in; every such variable is among the `faults`.
+    /// `None` when a variable could not be filled in; then the first of them are among the `faults`.
     pub(crate) text: Option<String>,
     /// Whether there was any variable.
     pub(crate) any: bool,
@@ -83,6 +86,9 @@ impl<'e> Variables<'e> {
             match self.look_up(name) {
                 Ok(value) => text.push_str(&value),
                 Err((message, hint)) => filled.faults.push(VariableFault { offset, message, hint }),
+            }
+            if filled.faults.len() == FAULTS_MAX {
+                return filled;
             }
         }
         text.push_str(rest);
@@ -150,7 +156,7 @@ impl<'e> Variables<'e> {
         self.environment.variable(name).ok_or_else(|| {
             (
                 format!("the environment variable {name} is not set"),
-                Some(format!("set it, as in {name}=... syncline check")),
+                Some("set it, or read a file with ${file:path}".to_owned()),
             )
         })
     }

@@ -1,4 +1,8 @@
 //! Project files as people write them, and as they should not.
 
+mod bad_input;
+mod fingerprint;
 mod good_projects;
+mod problems;
+mod schema;
 mod world;
