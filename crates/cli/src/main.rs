@@ -1,2 +1,63 @@
-//! The syncline binary.
-fn main() {}
+//! The `syncline` binary: flags, wiring, printing, exit codes.
+//!
+//! Alone in the workspace this crate names concrete systems ([`wiring`]), reads the environment, prints ([`output`],
+//! [`problems`], [`progress`]) and decides the exit code ([`exit`]). It decides nothing about records: what a command
+//! shows comes from the engine, the store and the spec as plain data.
+//!
+//! Start reading at [`args`] (what can be typed), then the file of a command in [`commands`].
+
+mod args;
+mod commands;
+mod exit;
+mod logging;
+mod output;
+mod problems;
+mod progress;
+mod project;
+mod show;
+mod signals;
+mod table;
+mod wiring;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use crate::{args::Cli, exit::Failure};
+
+/// How long work on blocking threads may take to end once everything else has: such work is whole or not at all, so
+/// cutting it off loses nothing.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` arrive here too, with code 0. Where this cannot be printed, nothing can.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    output::quiet(cli.global.quiet);
+    logging::start(&cli.global);
+    let ended = run(cli).and_then(|exit| output::finish().map(|()| exit));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<exit::Exit, Failure> {
+    wiring::use_crypto();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("threads cannot be started: {error}")))?;
+    let ended = runtime.block_on(signals::with_cancel(|cancel| commands::run(cli, cancel)));
+    runtime.shutdown_timeout(SHUTDOWN);
+    ended
+}

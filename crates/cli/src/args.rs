@@ -1,0 +1,465 @@
+//! What can be typed. The doc comments are the help.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use syncline_core::{run::Status, sync::Mode};
+
+/// Keeps records in one system in agreement with records in another.
+#[derive(Debug, Parser)]
+#[command(
+    name = "syncline",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "Start with `syncline init`, then `check`, `plan` and `run`; or see it work with `syncline demo`.\n\
+                  Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 partial (some records wait),\n\
+                  4 the plan has changes (with --exit-code)."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The project file
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "syncline.yaml")]
+    pub(crate) file: PathBuf,
+
+    /// The store, instead of the one the project names (.syncline/store.db beside the project file)
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) store: Option<PathBuf>,
+
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Log more; give it twice or three times for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(InitArgs),
+    Check(CheckArgs),
+    Plan(PlanArgs),
+    Run(RunArgs),
+    Status(StatusArgs),
+    Runs(RunsArgs),
+    Show(ShowArgs),
+    Verify(VerifyArgs),
+    /// Records that failed and wait for their retry
+    #[command(subcommand)]
+    Parked(ParkedCommand),
+    /// Deletes that wait for approval
+    #[command(subcommand)]
+    Held(HeldCommand),
+    Reset(ResetArgs),
+    Schema(SchemaArgs),
+    Sim(SimArgs),
+    Demo(DemoArgs),
+}
+
+/// Write a commented project file
+///
+/// Refuses to overwrite a file. Edit it, set the environment variables it names, then run `syncline check`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {}
+
+/// Find every problem of the project at once
+///
+/// Reads the file, connects to the systems, and verifies tables, columns, keys, cursors, lists and types. Each problem
+/// has its place, the reason and the nearest valid name. Writes nothing, except with --fix.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Only what the file alone can tell: connect to nothing
+    #[arg(long, conflicts_with = "fix")]
+    pub(crate) offline: bool,
+
+    /// Create what the write protocol needs and the lists lack (the indexed, unique column SynclineKey)
+    #[arg(long)]
+    pub(crate) fix: bool,
+
+    /// One JSON object per problem, then a summary object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show what a run would do, and write nothing
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The syncs to plan; all when none is named
+    #[arg(value_name = "SYNC")]
+    pub(crate) syncs: Vec<String>,
+
+    /// What to read, where it is to differ from the project
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<ModeArg>,
+
+    /// One JSON object per planned record, then a summary object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Most records shown per sync; the totals are complete in any case, and so is --json
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+
+    /// Exit with code 4 when there is something to do
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+}
+
+/// Bring the destinations into agreement with their sources
+///
+/// Every record read ends in exactly one place of the account: created, updated, moved, deleted, unchanged, skipped,
+/// parked, held or conflicted. A run that was killed, in whatever moment, is gone on with by the next one.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The syncs to run, one after the other; all when none is named
+    #[arg(value_name = "SYNC")]
+    pub(crate) syncs: Vec<String>,
+
+    /// What to read, where it is to differ from the project
+    #[arg(long, value_enum, conflicts_with = "parked")]
+    pub(crate) mode: Option<ModeArg>,
+
+    /// One JSON event per line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Only retry parked records that are due
+    #[arg(long)]
+    pub(crate) parked: bool,
+}
+
+/// How things stand, from the store alone: works while the systems are away
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// One JSON object per sync
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The history of runs, newest first
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    /// Only of this sync
+    #[arg(long, value_name = "SYNC")]
+    pub(crate) sync: Option<String>,
+
+    /// Only with this status
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<StatusArg>,
+
+    /// Most runs shown
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+
+    /// One JSON object per run
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Everything that is known about a run
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Number of the run, as in `syncline runs`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: u64,
+
+    /// As a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Find drift: read the destination again and compare it with what was written last
+///
+/// A destination that cannot be read completely is reported as unknown, never as missing records. Exit code 3 when
+/// drift was found and not repaired.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The syncs to verify; all when none is named
+    #[arg(value_name = "SYNC")]
+    pub(crate) syncs: Vec<String>,
+
+    /// Write edited records again and make missing ones again; duplicates and strangers are never touched
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// One JSON object per finding, then a summary object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Most findings shown of each kind; the totals are complete in any case
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// `parked …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ParkedCommand {
+    /// Show what is parked, and why
+    List(WaitingListArgs),
+    /// Make parked records due now; the next run, or `syncline run --parked`, tries them
+    Retry(ParkedRetryArgs),
+    /// Forget parked records; source and destination are not touched
+    Drop(ParkedDropArgs),
+}
+
+/// `… list`
+#[derive(Debug, Args)]
+pub(crate) struct WaitingListArgs {
+    /// Only of this sync
+    #[arg(value_name = "SYNC")]
+    pub(crate) sync: Option<String>,
+
+    /// Most records shown
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+
+    /// One JSON object per record
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `parked retry`
+#[derive(Debug, Args)]
+pub(crate) struct ParkedRetryArgs {
+    /// The sync
+    #[arg(value_name = "SYNC")]
+    pub(crate) sync: String,
+
+    /// Keys as `parked list` shows them; all when none is given
+    #[arg(value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+}
+
+/// `parked drop`
+#[derive(Debug, Args)]
+pub(crate) struct ParkedDropArgs {
+    /// The sync
+    #[arg(value_name = "SYNC")]
+    pub(crate) sync: String,
+
+    /// Keys as `parked list` shows them; all when none is given
+    #[arg(value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `held …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum HeldCommand {
+    /// Show which deletes are held, and why
+    List(WaitingListArgs),
+    /// Let the next full run delete
+    Approve(HeldApproveArgs),
+    /// Keep the records: they leave the ledger and Syncline never touches them again
+    Reject(HeldRejectArgs),
+}
+
+/// `held approve`
+#[derive(Debug, Args)]
+pub(crate) struct HeldApproveArgs {
+    /// The sync
+    #[arg(value_name = "SYNC")]
+    pub(crate) sync: String,
+
+    /// Most records the next full run may delete; if more are gone by then, they are held again
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max: u64,
+}
+
+/// `held reject`
+#[derive(Debug, Args)]
+pub(crate) struct HeldRejectArgs {
+    /// The sync
+    #[arg(value_name = "SYNC")]
+    pub(crate) sync: String,
+
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Forget where a sync was: its next run reads everything
+///
+/// What is known about the records stays, so nothing is created twice.
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
+    /// The sync
+    #[arg(value_name = "SYNC")]
+    pub(crate) sync: String,
+}
+
+/// Print the JSON Schema of project files, for editors
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {}
+
+/// Serve a simulated SharePoint, for trying things out; runs until Ctrl-C
+///
+/// The first line printed is its address. Its tenant is contoso.onmicrosoft.com, its application
+/// 11111111-2222-4333-8444-555555555502 with the secret "simulated-secret"; what it holds is seen and changed below
+/// /_sim/ (see crates/sim/README.md).
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) listen: IpAddr,
+
+    /// Port; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+
+    /// Serve HTTPS; the certificate of its authority is printed after the address
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// Size of the tenant, which sets its quota
+    #[arg(long, value_enum, default_value_t = TierArg::Smallest)]
+    pub(crate) tier: TierArg,
+
+    /// No quota at all; the same as --tier unlimited
+    #[arg(long, conflicts_with = "tier")]
+    pub(crate) unlimited: bool,
+
+    /// Milliseconds added to every answer
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) latency: u64,
+
+    /// Seed of identifiers and chance
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Simulated seconds per real second
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub(crate) clock_scale: f64,
+
+    /// Append every request to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+
+    /// Sites and lists to begin with, as JSON: {"sites": [...], "lists": [...]}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) world: Option<PathBuf>,
+}
+
+/// See it work: 10,000 records to a simulated SharePoint, damage, repair, a killed run, and the account of every record
+///
+/// Offline, in a directory of its own, in about a minute.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the directory (project, database, store, request log) for looking around
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// How many projects
+    #[arg(long, value_name = "N", default_value_t = 10_000, hide = true,
+          value_parser = clap::value_parser!(u32).range(1_000..=100_000))]
+    pub(crate) records: u32,
+}
+
+/// What a run reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// Everything; only then can it be seen what is gone
+    Full,
+    /// What changed since the last run
+    Incremental,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Full => Self::Full,
+            ModeArg::Incremental => Self::Incremental,
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusArg {
+    Queued,
+    Running,
+    Succeeded,
+    Partial,
+    Failed,
+    Cancelled,
+    Interrupted,
+}
+
+impl From<StatusArg> for Status {
+    fn from(status: StatusArg) -> Self {
+        match status {
+            StatusArg::Queued => Self::Queued,
+            StatusArg::Running => Self::Running,
+            StatusArg::Succeeded => Self::Succeeded,
+            StatusArg::Partial => Self::Partial,
+            StatusArg::Failed => Self::Failed,
+            StatusArg::Cancelled => Self::Cancelled,
+            StatusArg::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+/// Size of a simulated tenant, by its licences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TierArg {
+    /// No limits
+    Unlimited,
+    /// Up to 1,000: 1,250 resource units a minute
+    Smallest,
+    /// Up to 5,000
+    Small,
+    /// Up to 15,000
+    Medium,
+    /// Up to 50,000
+    Large,
+    /// More
+    Largest,
+}
+
+impl From<TierArg> for syncline_sim::Tier {
+    fn from(tier: TierArg) -> Self {
+        match tier {
+            TierArg::Unlimited => Self::Unlimited,
+            TierArg::Smallest => Self::Smallest,
+            TierArg::Small => Self::Small,
+            TierArg::Medium => Self::Medium,
+            TierArg::Large => Self::Large,
+            TierArg::Largest => Self::Largest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

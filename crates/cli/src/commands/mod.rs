@@ -1,0 +1,43 @@
+//! One file per command.
+
+mod check;
+mod demo;
+mod held;
+mod init;
+mod parked;
+mod plan;
+mod reset;
+mod run;
+mod runs;
+mod schema;
+mod show;
+mod sim;
+mod status;
+mod verify;
+
+use crate::{
+    args::{Cli, Command},
+    exit::{Exit, Failure},
+    signals::{Cancel, unless_cancelled},
+};
+
+/// Does what was typed. `run`, `verify`, `sim` and `demo` end by themselves when they are cancelled; the others are dropped.
+pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Init(args) => init::run(&global, &args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Check(args) => Box::pin(unless_cancelled(&cancel, check::run(&global, &args))).await,
+        Command::Plan(args) => Box::pin(unless_cancelled(&cancel, plan::run(&global, &args))).await,
+        Command::Run(args) => Box::pin(run::run(&global, &args, &cancel)).await,
+        Command::Verify(args) => Box::pin(verify::run(&global, &args, &cancel)).await,
+        Command::Status(args) => unless_cancelled(&cancel, status::run(&global, &args)).await,
+        Command::Runs(args) => unless_cancelled(&cancel, runs::run(&global, &args)).await,
+        Command::Show(args) => unless_cancelled(&cancel, show::run(&global, &args)).await,
+        Command::Parked(command) => unless_cancelled(&cancel, parked::run(&global, command)).await,
+        Command::Held(command) => unless_cancelled(&cancel, held::run(&global, command)).await,
+        Command::Reset(args) => unless_cancelled(&cancel, reset::run(&global, &args)).await,
+        Command::Sim(args) => Box::pin(sim::run(&args, &cancel)).await,
+        Command::Demo(args) => Box::pin(unless_cancelled(&cancel, demo::run(&args))).await,
+    }
+}

@@ -1,0 +1,203 @@
+//! The project file and its store, as a command finds them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use syncline_core::sync::Sync;
+use syncline_spec::{Loaded, Problem, Severity, decode, did_you_mean, parse};
+use syncline_store::{
+    Store,
+    sqlite::{self, SqliteStore},
+};
+
+use crate::{
+    args::Global,
+    exit::{Exit, Failure},
+    output, problems,
+    wiring::{Surroundings, reason, registry},
+};
+
+/// A project that was read, and where it lies.
+pub(crate) struct Opened {
+    pub(crate) loaded: Loaded,
+    /// The directory of its file.
+    pub(crate) directory: PathBuf,
+    /// The file's text, for showing lines of it.
+    pub(crate) text: String,
+    store: Option<PathBuf>,
+}
+
+/// What could be read of a project file.
+pub(crate) struct Read {
+    pub(crate) text: String,
+    /// The project, or everything that is wrong with it.
+    pub(crate) parsed: Result<Loaded, Vec<Problem>>,
+}
+
+/// Reads the project file. What is wrong in it is data here, not a failure.
+///
+/// # Errors
+/// When there is no such file.
+pub(crate) fn read(global: &Global, lenient: bool) -> Result<Read, Failure> {
+    let name = global.file.display().to_string();
+    let bytes = std::fs::read(&global.file).map_err(|error| {
+        let failure = Failure::usage(format!("{name}: {}", reason(&error)));
+        if error.kind() == std::io::ErrorKind::NotFound {
+            failure.hint("`syncline init` writes a commented project; -f FILE names another one")
+        } else {
+            failure
+        }
+    })?;
+    let text = match decode(&name, &bytes) {
+        Ok(text) => text.to_owned(),
+        Err(problem) => return Ok(Read { text: String::new(), parsed: Err(vec![problem]) }),
+    };
+    let surroundings = Surroundings::of(&directory(global), lenient);
+    let parsed = parse(&name, &text, &registry().specs(), &surroundings);
+    Ok(Read { text, parsed })
+}
+
+/// The directory of the project file.
+pub(crate) fn directory(global: &Global) -> PathBuf {
+    match global.file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Opens the project for a command that needs it whole.
+///
+/// # Errors
+/// When there is a problem in it; all of them have been printed.
+pub(crate) fn open(global: &Global) -> Result<Opened, Failure> {
+    open_as(global, false)
+}
+
+/// Opens the project for a command that needs only the store: variables may be unset.
+pub(crate) fn open_for_store(global: &Global) -> Result<Opened, Failure> {
+    open_as(global, true)
+}
+
+fn open_as(global: &Global, lenient: bool) -> Result<Opened, Failure> {
+    let Read { text, parsed } = read(global, lenient)?;
+    let loaded = parsed.map_err(|found| {
+        let errors = found.iter().filter(|p| p.severity == Severity::Error).count();
+        problems::print(&found, &text);
+        output::error(&problems::total(errors, found.len() - errors));
+        Failure::told(Exit::Usage)
+    })?;
+    Ok(Opened { loaded, directory: directory(global), text, store: global.store.clone() })
+}
+
+impl Opened {
+    /// The syncs with these names; all when none is named.
+    pub(crate) fn syncs(&self, names: &[String]) -> Result<Vec<&Sync>, Failure> {
+        let project = &self.loaded.project;
+        if names.is_empty() {
+            return Ok(project.syncs.iter().collect());
+        }
+        let mut syncs: Vec<&Sync> = Vec::new();
+        for name in names {
+            let sync = project.sync(name).ok_or_else(|| self.unknown(name))?;
+            if !syncs.iter().any(|known| known.name == *name) {
+                syncs.push(sync);
+            }
+        }
+        Ok(syncs)
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let known: Vec<&str> = self.loaded.project.syncs.iter().map(|s| s.name.as_str()).collect();
+        let failure = Failure::usage(format!("there is no sync {name:?} in the project"));
+        match did_you_mean(name, &known, "its syncs") {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// The store's file.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        let in_project = || self.directory.join(&self.loaded.project.store.path);
+        self.store.clone().unwrap_or_else(in_project)
+    }
+
+    /// Opens the store, and makes it when it is not there.
+    pub(crate) async fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
+        self.store_at(self.store_path()).await
+    }
+
+    /// Opens the store if there is one.
+    pub(crate) async fn existing_store(&self) -> Result<Option<Arc<SqliteStore>>, Failure> {
+        if self.store_path().exists() { self.store().await.map(Some) } else { Ok(None) }
+    }
+
+    /// Opens the store; where there is none, one that is gone when it is dropped. For commands that must leave nothing.
+    pub(crate) async fn store_or_scratch(&self) -> Result<(Arc<SqliteStore>, Option<Scratch>), Failure> {
+        if let Some(store) = self.existing_store().await? {
+            return Ok((store, None));
+        }
+        let scratch = Scratch::new()?;
+        Ok((self.store_at(scratch.directory.join("store.db")).await?, Some(scratch)))
+    }
+
+    async fn store_at(&self, path: PathBuf) -> Result<Arc<SqliteStore>, Failure> {
+        let options = &self.loaded.project.store;
+        let (max_size, busy_timeout) = (options.max_size, options.busy_timeout);
+        Ok(Arc::new(sqlite::open(sqlite::Options { path, max_size, busy_timeout }).await?))
+    }
+
+    /// The store and a sync in it, for commands that change what is stored about one sync. A sync that has left the
+    /// project may still have records waiting.
+    pub(crate) async fn store_of(&self, sync: &str) -> Result<Arc<SqliteStore>, Failure> {
+        let store = self.existing_store().await?;
+        let Some(store) = store else {
+            self.syncs(&[sync.to_owned()])?;
+            return Err(self.nothing_yet());
+        };
+        let known =
+            self.loaded.project.sync(sync).is_some() || !store.runs(Some(sync), None, 1).await?.is_empty();
+        if known { Ok(store) } else { Err(self.unknown(sync)) }
+    }
+
+    /// For commands that need something to have happened.
+    pub(crate) fn nothing_yet(&self) -> Failure {
+        let place = self.store_path();
+        Failure::failed(format!("nothing has run yet: there is no store {}", place.display()))
+            .hint("`syncline run` makes it; --store PATH names another one")
+    }
+}
+
+/// A directory that goes with its owner.
+pub(crate) struct Scratch {
+    pub(crate) directory: PathBuf,
+}
+
+impl Scratch {
+    /// A fresh directory below the system's place for such things.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "a name nobody else has; nothing depends on it")]
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let directory = std::env::temp_dir().join(format!("syncline-{}-{now:x}", std::process::id()));
+        create_private(&directory)
+            .map_err(|error| Failure::failed(format!("{}: {}", directory.display(), reason(&error))))?;
+        Ok(Self { directory })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
+            tracing::warn!(directory = %self.directory.display(), %error, "a temporary directory is left behind");
+        }
+    }
+}
+
+/// Makes a directory that only its owner can look into: what lies in it are other people's records.
+fn create_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}

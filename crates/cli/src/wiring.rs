@@ -1,0 +1,152 @@
+//! Where concrete systems, the environment and the clock come in.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use syncline_connect::{
+    Destination, Source,
+    budget::Budgets,
+    clock::{Clock, SystemClock},
+    postgres,
+    registry::{Context, Registry},
+    sharepoint, sqlite,
+};
+use syncline_core::{connection::Connection, mapping, sync::Sync};
+use syncline_engine::{Bound, Engine, retry::Policy};
+use syncline_spec::{Environment, Project};
+use syncline_store::Store;
+
+use crate::exit::Failure;
+
+/// Makes the process's choice of cryptography, once: every TLS connection asks for it.
+pub(crate) fn use_crypto() {
+    // An error means that it was made before.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+}
+
+/// The connectors of this binary.
+pub(crate) fn registry() -> Registry {
+    Registry::default()
+        .with(postgres::Connector)
+        .with(sqlite::Connector)
+        .with(sharepoint::Connector::default())
+}
+
+/// The machine's clock.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+/// The environment as a project file sees it.
+pub(crate) struct Surroundings {
+    /// What relative paths are relative to.
+    directory: PathBuf,
+    /// Answer for variables and files that are not there, instead of an error: for commands that only need the store.
+    lenient: bool,
+}
+
+impl Surroundings {
+    pub(crate) fn of(directory: &Path, lenient: bool) -> Self {
+        Self { directory: directory.to_owned(), lenient }
+    }
+}
+
+impl Environment for Surroundings {
+    fn variable(&self, name: &str) -> Option<String> {
+        #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
+        let value = std::env::var(name).ok();
+        value.or_else(|| self.lenient.then(|| "unset".to_owned()))
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        let read = std::fs::read_to_string(self.directory.join(path));
+        match read {
+            Err(_) if self.lenient => Ok("unset".to_owned()),
+            read => read.map_err(|error| reason(&error)),
+        }
+    }
+}
+
+/// Why a file cannot be read or written, in the words of the other messages.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "not found".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Everything that is needed to open connections.
+pub(crate) struct Systems {
+    registry: Registry,
+    context: Context,
+}
+
+impl Systems {
+    /// `directory`: what relative paths in connections are relative to.
+    pub(crate) fn new(directory: &Path) -> Self {
+        let clock = clock();
+        let budgets = Arc::new(Budgets::new(Arc::clone(&clock)));
+        let seed = seed(&*clock);
+        Self {
+            registry: registry(),
+            context: Context { clock, budgets, seed, directory: directory.to_owned() },
+        }
+    }
+
+    /// An engine on `store` that shares clock and quotas with the connections.
+    pub(crate) fn engine(&self, store: Arc<dyn Store>) -> Engine {
+        let Context { clock, budgets, seed, .. } = &self.context;
+        let retry = Policy::default();
+        Engine { store, clock: Arc::clone(clock), budgets: Arc::clone(budgets), retry, seed: *seed }
+    }
+
+    pub(crate) async fn source(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+        self.registry.of(connection)?.source(connection, &self.context).await
+    }
+
+    pub(crate) async fn destination(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Destination>, syncline_connect::Error> {
+        self.registry.of(connection)?.destination(connection, &self.context).await
+    }
+
+    /// Opens both connections of a sync and binds it. `None`: it does not fit; the problems say why.
+    pub(crate) async fn open(
+        &self,
+        project: &Project,
+        sync: &Sync,
+    ) -> Result<(Option<Bound>, Vec<mapping::Problem>), Failure> {
+        let (from, to) = ends(project, sync)?;
+        let (source, destination) = tokio::try_join!(self.source(from), self.destination(to))?;
+        Ok(Bound::open(sync.clone(), source, destination).await?)
+    }
+}
+
+/// The two connections of a sync.
+pub(crate) fn ends<'p>(
+    project: &'p Project,
+    sync: &Sync,
+) -> Result<(&'p Connection, &'p Connection), Failure> {
+    let find = |name: &str| {
+        let missing = || Failure::usage(format!("sync {:?}: there is no connection {name:?}", sync.name));
+        project.connection(name).ok_or_else(missing)
+    };
+    Ok((find(&sync.from.connection)?, find(&sync.to.connection)?))
+}
+
+/// Different in every process: the jitter of two processes must not agree.
+fn seed(clock: &dyn Clock) -> u64 {
+    let nanoseconds = clock.now().as_nanosecond().to_le_bytes();
+    let low: [u8; 8] = std::array::from_fn(|index| nanoseconds[index]);
+    u64::from_le_bytes(low) ^ u64::from(std::process::id()).rotate_left(32)
+}
