@@ -58,6 +58,8 @@ struct State {
     spent: u64,
     /// Spent since [`Budget::take_unsaved`] was last called.
     unsaved: u64,
+    /// Whether what earlier processes spent was counted.
+    restored: bool,
 }
 
 /// What a budget has done so far.
@@ -72,7 +74,14 @@ pub struct Usage {
 impl Budget {
     fn new(name: &str, limits: &[Limit], clock: Arc<dyn Clock>) -> Self {
         let windows = limits.iter().map(|l| Window::new(*l)).collect();
-        let state = State { windows, not_before: Duration::ZERO, throttled: 0, spent: 0, unsaved: 0 };
+        let state = State {
+            windows,
+            not_before: Duration::ZERO,
+            throttled: 0,
+            spent: 0,
+            unsaved: 0,
+            restored: false,
+        };
         Self { name: name.to_owned(), clock, state: Mutex::new(state) }
     }
 
@@ -133,12 +142,18 @@ impl Budget {
         }
     }
 
+    /// Whether this is the first call for this budget: then what earlier processes spent is still to be
+    /// [restored](Budget::restore).
+    pub fn first_use(&self) -> bool {
+        !std::mem::replace(&mut self.lock().restored, true)
+    }
+
     /// Counts units an earlier process spent `ago`.
     pub fn restore(&self, units: u64, ago: Duration) {
-        let now = self.clock.elapsed();
+        let at = self.clock.elapsed().saturating_sub(ago);
         for window in &mut self.lock().windows {
             if ago < window.limit().window {
-                window.spend(units, now);
+                window.spend(units, at);
             }
         }
     }

@@ -6,9 +6,13 @@ use std::time::Duration;
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Wall-clock time, for records and messages; may step.
     fn now(&self) -> jiff::Timestamp;
-    /// Time since the clock was made; never goes back.
+    /// Time since a fixed instant, which lies before everything a quota still remembers; never goes back.
     fn elapsed(&self) -> Duration;
 }
+
+/// How long before its making a clock's time begins: longer than the longest quota window, a day, so that units spent by
+/// earlier processes have a place in it.
+const BEFORE: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The machine's clock.
 #[derive(Debug)]
@@ -37,6 +41,6 @@ impl Clock for SystemClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+        BEFORE + self.start.elapsed()
     }
 }

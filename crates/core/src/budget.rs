@@ -82,16 +82,17 @@ impl Window {
         self.spend(units, now);
     }
 
-    /// Counts units that were spent elsewhere or in an earlier process.
-    pub fn spend(&mut self, units: u64, now: Duration) {
+    /// Counts units that were spent elsewhere or by an earlier process, at `at`.
+    pub fn spend(&mut self, units: u64, at: Duration) {
         if units == 0 {
             return;
         }
-        let slot = self.slot_of(now);
+        let slot = self.slot_of(at);
         self.answered_units += units;
-        match self.answered.back_mut() {
-            Some((last, spent)) if *last >= slot => *spent += units,
-            _ => self.answered.push_back((slot, units)),
+        let after = self.answered.partition_point(|(known, _)| *known <= slot);
+        match after.checked_sub(1).and_then(|last| self.answered.get_mut(last)) {
+            Some((known, spent)) if *known == slot => *spent += units,
+            _ => self.answered.insert(after, (slot, units)),
         }
     }
 
@@ -146,6 +147,16 @@ mod tests {
         assert_eq!(w.reserve(4, 300 * MS), Err(2570 * MS), "the first three are enough");
         assert_eq!(w.reserve(5, 300 * MS), Err(2670 * MS), "the second three are needed");
         assert_eq!(w.reserve(99, 9000 * MS), Ok(()), "more than the limit goes alone");
+    }
+
+    #[test]
+    fn what_was_spent_earlier_leaves_earlier() {
+        let mut w = window(10);
+        w.spend(3, 2000 * MS);
+        w.spend(6, 500 * MS);
+        assert_eq!(w.used(2000 * MS), 9);
+        assert_eq!(w.used(3070 * MS), 3, "500 ms and its slot, plus the window");
+        assert_eq!(w.used(4570 * MS), 0);
     }
 
     proptest! {
