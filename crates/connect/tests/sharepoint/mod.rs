@@ -1,5 +1,7 @@
 //! The `sharepoint` destination against the simulator, over real HTTP.
 
+#![expect(clippy::unwrap_used, reason = "test helpers, which clippy cannot tell from other code")]
+
 mod conforms;
 mod kit;
 mod scripted;
