@@ -36,6 +36,8 @@ mod places;
 mod problem;
 mod project;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod scalars;
 mod schedule;
 mod source;
