@@ -51,6 +51,54 @@ pub(super) async fn ten_thousand_are_found_at_once(place: Arc<dyn Place>) {
     }
 }
 
+/// Whatever a store does to be fast, and in whatever order it is asked: of the ledger, backwards, shuffled, with gaps, with
+/// unknown and repeated identities, with the records of another sync in between.
+pub(super) async fn any_question_is_answered_rightly(place: Arc<dyn Place>) {
+    const SEED: u64 = 0xf1d_0001;
+    const OTHER: &str = "other";
+    let mut random = Sequence(SEED);
+    let world = World::of(&place).await;
+    let other = world.store.claim(OTHER, at(1)).await.expect("a claim");
+    let other_run = world.store.start_run(&other, new_run(1)).await.expect("a run");
+    let mut owner = [[false; 1200]; 2];
+    let mut next = 0;
+    while next < 1000 {
+        // A batch of one sync, then one of the other; some records belong to both.
+        let until = 1000.min(next + 1 + random.below(150));
+        let ours = random.below(2) == 0;
+        let batch: Vec<u64> = (next.saturating_sub(random.below(20))..until).collect();
+        let ledger = batch.iter().map(|n| LedgerChange::Put(row(*n))).collect();
+        let checkpoint = Checkpoint { ledger, ..Checkpoint::default() };
+        let (lease, run) = if ours { (&world.lease, world.run) } else { (&other, other_run) };
+        world.store.checkpoint(lease, run, checkpoint).await.expect("a checkpoint");
+        for n in batch {
+            owner[usize::from(!ours)][usize::try_from(n).expect("a small number")] = true;
+        }
+        next = until;
+    }
+    for round in 0..40 {
+        let one_in = 1 + random.below(8);
+        let mut asked: Vec<u64> = (0..1200).filter(|_| random.below(one_in) == 0).collect();
+        match round % 4 {
+            0 => {}
+            1 => asked.reverse(),
+            2 => (1..asked.len()).for_each(|i| {
+                let j = random.below(i as u64 + 1);
+                asked.swap(i, usize::try_from(j).expect("a small number"));
+            }),
+            _ => asked.extend(asked.clone()),
+        }
+        let identities: Vec<_> = asked.iter().map(|n| id(*n)).collect();
+        for (sync, owned) in [SYNC, OTHER].into_iter().zip(&owner) {
+            let found = world.store.find(sync, &identities).await.expect("find");
+            let found: Vec<_> = found.into_iter().map(|entry| entry.map(|entry| entry.record_id)).collect();
+            let is_owned = |n: u64| owned[usize::try_from(n).expect("a small number")];
+            let expected: Vec<_> = asked.iter().map(|n| is_owned(*n).then(|| n.to_string())).collect();
+            assert_eq!(found, expected, "seed {SEED:#x}, round {round}, sync {sync}");
+        }
+    }
+}
+
 pub(super) async fn keys_of_every_type_come_back(place: Arc<dyn Place>) {
     let world = World::of(&place).await;
     let text = |text: &'static str| Value::Text(text.into());

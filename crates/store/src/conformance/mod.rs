@@ -72,6 +72,7 @@ cases! {
     ledger {
         entries_come_back_in_order,
         ten_thousand_are_found_at_once,
+        any_question_is_answered_rightly,
         keys_of_every_type_come_back,
         a_record_keeps_its_number,
         a_number_is_never_given_twice,
