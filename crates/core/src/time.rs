@@ -50,24 +50,30 @@ pub fn parse_date(text: &str) -> Option<i32> {
 }
 
 /// Microseconds since the epoch of an ISO 8601 timestamp, and whether it carried a zone or offset.
+///
+/// Up to the last moment of 9999, which systems use for "never" and which the library's instants do not reach.
 pub fn parse_timestamp(text: &str) -> Option<(i64, bool)> {
-    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        return Some((instant.as_microsecond(), true));
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let days = i64::from(pieces.date().since(civil::date(1970, 1, 1)).ok()?.get_days());
+    let time = pieces.time().map_or(0, micros_of);
+    let offset = pieces.to_numeric_offset();
+    if offset.is_none() && pieces.time_zone_annotation().is_some() {
+        return None; // a zone's name alone tells no instant without a zone database
     }
-    let wall: civil::DateTime = text.parse().ok()?;
-    let instant = wall.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    Some((instant.as_microsecond(), false))
+    let shift = offset.map_or(0, |o| i64::from(o.seconds()) * 1_000_000);
+    Some((days * DAY_MICROS + time - shift, offset.is_some()))
 }
 
 /// Microseconds since midnight of `10:00:00.5`.
 pub fn parse_time(text: &str) -> Option<i64> {
-    let time: civil::Time = text.parse().ok()?;
-    Some(
-        i64::from(time.hour()) * 3_600_000_000
-            + i64::from(time.minute()) * 60_000_000
-            + i64::from(time.second()) * 1_000_000
-            + i64::from(time.subsec_nanosecond()) / 1000,
-    )
+    text.parse().ok().map(micros_of)
+}
+
+fn micros_of(time: civil::Time) -> i64 {
+    i64::from(time.hour()) * 3_600_000_000
+        + i64::from(time.minute()) * 60_000_000
+        + i64::from(time.second()) * 1_000_000
+        + i64::from(time.subsec_nanosecond()) / 1000
 }
 
 #[cfg(test)]
@@ -95,6 +101,10 @@ mod tests {
             assert_eq!(parse_timestamp(&timestamp_text(micros, false)), Some((micros, false)));
         }
         assert_eq!(parse_timestamp("2026-01-31T10:17:05+02:00"), Some((1_769_847_425_000_000, true)));
+        assert_eq!(parse_timestamp("2026-01-31 10:17:05.5"), Some((1_769_854_625_500_000, false)));
+        assert_eq!(parse_timestamp("9999-12-31T23:59:59.999999Z"), Some((253_402_300_799_999_999, true)));
+        assert_eq!(parse_timestamp("2026-01-31T10:17:05[Europe/Vienna]"), None);
+        assert_eq!(parse_timestamp("soon"), None);
         assert_eq!(parse_time("10:00:00.5"), Some(36_000_500_000));
     }
 }
