@@ -1,10 +1,49 @@
 //! What SQLite tells about its tables and views.
 
-use rusqlite::Connection;
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension};
 use syncline_core::schema::{Field, Stream};
 
-use super::{error, sql::Ident, types};
+use super::{
+    error,
+    sql::{self, Ident},
+    types,
+};
 use crate::{Error, error::Kind};
+
+/// A table or view as found, with what is needed to read it.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// Its name in the database.
+    pub(super) table: String,
+    pub(super) stream: Stream,
+    /// By the columns that a unique index makes unique: the collations it does that by.
+    pub(super) collations: BTreeMap<Vec<String>, Vec<String>>,
+}
+
+impl Found {
+    /// The field of `column`.
+    ///
+    /// # Errors
+    /// [`Kind::Definition`].
+    pub(super) fn field(&self, column: &str) -> Result<&Field, Error> {
+        self.stream.field(column).ok_or_else(|| {
+            let names: Vec<_> = self.stream.fields.iter().map(|f| f.name.as_str()).collect();
+            Error::new(Kind::Definition, format!("table {:?} has no column {column:?}", self.stream.name))
+                .hint(format!("its columns: {}", names.join(", ")))
+        })
+    }
+
+    /// The collations by which these columns are unique, in their order.
+    pub(super) fn collations(&self, key: &[String]) -> Option<Vec<String>> {
+        self.collations.iter().find_map(|(columns, collations)| {
+            let at = |name: &String| columns.iter().position(|c| c == name);
+            let places: Vec<_> = key.iter().map(at).collect::<Option<_>>()?;
+            (columns.len() == key.len()).then(|| places.iter().map(|p| collations[*p].clone()).collect())
+        })
+    }
+}
 
 /// Tables and views, at most 1,000.
 pub(super) fn names(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
@@ -16,91 +55,123 @@ pub(super) fn names(connection: &Connection) -> Result<Vec<String>, rusqlite::Er
     names.collect()
 }
 
-/// Describes a table or view. A name may be given in double quotes, and with `main.` before it.
-pub(super) fn find(connection: &Connection, wanted: &str) -> Result<Stream, Error> {
-    let bare = wanted.strip_prefix("main.").unwrap_or(wanted);
-    let bare = bare.strip_prefix('"').and_then(|b| b.strip_suffix('"')).unwrap_or(bare).replace("\"\"", "\"");
-    let found = connection.query_row(
-        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name IN (?1, ?2)
-         ORDER BY name = ?1 DESC LIMIT 1",
-        [wanted, bare.as_str()],
-        |row| row.get::<_, String>(0),
-    );
+/// Finds and describes a table or view; as it is written, or else without regard to capitals, as SQLite does.
+///
+/// # Errors
+/// [`Kind::StreamMissing`].
+pub(super) fn find(connection: &Connection, wanted: &str) -> Result<Found, Error> {
+    let found = connection
+        .query_row(
+            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name COLLATE NOCASE IN (?1, ?2)
+             ORDER BY name = ?1 DESC, name = ?2 DESC LIMIT 1",
+            [wanted, sql::table_name(wanted).as_str()],
+            |row| row.get::<_, String>(0),
+        )
+        .optional()
+        .map_err(|e| error::of(&e))?;
     match found {
-        Ok(name) => describe(connection, wanted, name).map_err(|e| error::of(&e)),
-        Err(rusqlite::Error::QueryReturnedNoRows) => {
-            Err(Error::new(Kind::StreamMissing, format!("table {wanted:?} does not exist")))
-        }
-        Err(other) => Err(error::of(&other)),
+        Some(name) => describe(connection, wanted, name).map_err(|e| error::of(&e)),
+        None => Err(Error::new(Kind::StreamMissing, format!("there is no table or view {wanted:?}"))
+            .hint("check the name of the table, and that the path names the right file")),
     }
 }
 
-fn describe(connection: &Connection, wanted: &str, name: String) -> Result<Stream, rusqlite::Error> {
-    let mut stream = Stream { name: wanted.to_owned(), ..Stream::default() };
+fn describe(connection: &Connection, wanted: &str, table: String) -> Result<Found, rusqlite::Error> {
+    let stream = Stream { name: wanted.to_owned(), id: table.clone(), ..Stream::default() };
+    let mut found = Found { table, stream, collations: BTreeMap::new() };
+    columns(connection, &mut found)?;
+    indexes(connection, &mut found)?;
+    let table = &found.table;
+    let is_table = connection.query_row(
+        "SELECT type = 'table' FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')",
+        [table],
+        |row| row.get::<_, bool>(0),
+    )?;
+    if is_table {
+        // a scan of the smallest index
+        let count = format!("SELECT count(*) FROM {}", Ident(table));
+        let count: i64 = connection.query_row(&count, [], |row| row.get(0))?;
+        found.stream.records = u64::try_from(count).ok();
+    } else {
+        found.stream.notes.push("A view has no key of its own: name key columns that are unique.".into());
+    }
+    let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if journal != "wal" {
+        found.stream.notes.push(format!(
+            "The file is in {journal} mode, in which writers wait while records are read; in WAL mode they do not."
+        ));
+    }
+    let indexed = found.stream.indexed.clone();
+    for field in &mut found.stream.fields {
+        field.limits.indexed = indexed.contains(&field.name);
+    }
+    Ok(found)
+}
+
+fn columns(connection: &Connection, found: &mut Found) -> Result<(), rusqlite::Error> {
     let mut key: Vec<(i64, usize)> = Vec::new();
-    let mut aliases = Vec::new();
-    let mut columns = connection.prepare("SELECT name, type, \"notnull\", pk FROM pragma_table_info(?1)")?;
-    let mut rows = columns.query([&name])?;
+    let mut rowid = None;
+    // hidden: 2 and 3 are generated columns, 1 is internal to a virtual table
+    let mut statement = connection.prepare(
+        "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1) WHERE hidden IN (0, 2, 3)",
+    )?;
+    let mut rows = statement.query([&found.table])?;
+    let stream = &mut found.stream;
     while let Some(row) = rows.next()? {
-        let (column, declared, not_null): (String, String, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (name, declared, not_null): (String, String, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let place = row.get(3)?;
         if place > 0 {
             key.push((place, stream.fields.len()));
-            aliases.extend(declared.eq_ignore_ascii_case("integer").then_some(stream.fields.len()));
+            rowid = declared.eq_ignore_ascii_case("integer").then_some(stream.fields.len());
         }
-        stream.fields.push(Field::new(column, types::declared(&declared), !not_null));
+        stream.fields.push(Field::new(name, types::declared(&declared), !not_null));
     }
-    drop(rows);
     key.sort_unstable();
-    // The single integer column of a primary key is the rowid, which is never null; other key columns may be null, unless
-    // they say otherwise.
-    if let ([_], [alias]) = (key.as_slice(), aliases.as_slice()) {
-        stream.fields[*alias].nullable = false;
-    }
     stream.primary_key = key.iter().map(|(_, column)| stream.fields[*column].name.clone()).collect();
-    // The primary key of a table without rowid is never null.
-    if without_rowid(connection, &name)? {
-        let key = stream.primary_key.clone();
-        stream.fields.iter_mut().filter(|f| key.contains(&f.name)).for_each(|f| f.nullable = false);
-    }
-    indexes(connection, &name, &mut stream)?;
-    stream.records = count(connection, &name)?;
-    stream.id = name;
-    Ok(stream)
-}
-
-fn without_rowid(connection: &Connection, table: &str) -> Result<bool, rusqlite::Error> {
-    let mut statement =
-        connection.prepare("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1")?;
-    let mut rows = statement.query([table])?;
-    rows.next()?.map_or(Ok(false), |row| row.get(0))
-}
-
-/// Indexes that are neither partial nor on expressions.
-fn indexes(connection: &Connection, table: &str, stream: &mut Stream) -> Result<(), rusqlite::Error> {
+    // A single integer column is the rowid, which is never null. Other key columns may be, by a bug SQLite keeps for
+    // compatibility; not so in a table without rowid.
+    let never_null = match (key.as_slice(), rowid) {
+        ([_], Some(column)) => vec![column],
+        _ if without_rowid(connection, &found.table)? => key.iter().map(|(_, column)| *column).collect(),
+        _ => Vec::new(),
+    };
+    never_null.into_iter().for_each(|column| stream.fields[column].nullable = false);
     stream.indexed.extend(stream.primary_key.first().cloned());
-    let mut list =
-        connection.prepare("SELECT name, \"unique\", origin FROM pragma_index_list(?1) WHERE NOT partial")?;
-    let found = list.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let found: Vec<(String, bool, String)> = found.collect::<Result<_, _>>()?;
-    for (index, unique, origin) in found {
-        let mut info = connection.prepare("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
-        let names = info.query_map([&index], |row| row.get::<_, Option<String>>(0))?;
-        let Some(columns) = names.collect::<Result<Option<Vec<String>>, _>>()? else { continue };
-        if let Some(first) = columns.first()
-            && !stream.indexed.contains(first)
-        {
-            stream.indexed.push(first.clone());
-        }
-        if unique && origin != "pk" {
-            stream.unique.push((index, columns));
-        }
-    }
     Ok(())
 }
 
-/// How many records; counting is a scan of the smallest index.
-fn count(connection: &Connection, table: &str) -> Result<Option<u64>, rusqlite::Error> {
-    let sql = format!("SELECT count(*) FROM {}", Ident(table));
-    connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).map(|n| u64::try_from(n).ok())
+fn without_rowid(connection: &Connection, table: &str) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1";
+    Ok(connection.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+/// Indexes that are neither partial nor on expressions.
+fn indexes(connection: &Connection, found: &mut Found) -> Result<(), rusqlite::Error> {
+    let mut list = connection.prepare(
+        "SELECT name, \"unique\", origin FROM pragma_index_list(?1) WHERE NOT partial ORDER BY seq DESC",
+    )?;
+    let indexes = list.query_map([&found.table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let indexes: Vec<(String, bool, String)> = indexes.collect::<Result<_, _>>()?;
+    for (index, unique, origin) in indexes {
+        let mut info =
+            connection.prepare("SELECT name, coll FROM pragma_index_xinfo(?1) WHERE key ORDER BY seqno")?;
+        let parts = info.query_map([&index], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let parts: Vec<(Option<String>, String)> = parts.collect::<Result<_, _>>()?;
+        let collations: Vec<_> = parts.iter().map(|(_, collation)| collation.clone()).collect();
+        let Some(columns) = parts.into_iter().map(|(name, _)| name).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        if let Some(first) = columns.first()
+            && !found.stream.indexed.contains(first)
+        {
+            found.stream.indexed.push(first.clone());
+        }
+        if unique {
+            found.collations.insert(columns.clone(), collations);
+        }
+        if unique && origin != "pk" {
+            found.stream.unique.push((index, columns));
+        }
+    }
+    Ok(())
 }

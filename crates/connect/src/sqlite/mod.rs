@@ -1,56 +1,50 @@
 //! The `sqlite` source: tables and views of a SQLite file, opened read-only.
 //!
-//! Start reading at [`Connector`]; `describe` finds a table, `read` lists it, `types` reads its cells, `sql` renders every
-//! statement.
+//! Start reading at [`Connector`]; `describe` finds a table, `plan` decides what a listing reads, `read` reads it, `types`
+//! reads cells, `sql` renders every statement.
 //!
 //! Limits, and what a user should know:
-//! - `DATETIME` and `TIMESTAMP` columns are instants in UTC unless declared `WITHOUT TIME ZONE`; ISO text and seconds since
-//!   1970 are understood. A cursor column must keep one form throughout: SQLite orders text as text.
-//! - A cell that does not fit its column's declared type parks its record.
-//! - A key that may be null or is not unique is listed by one statement, which holds a read lock until it is done.
+//! - SQLite stores any value in any column. The declared type says what is meant; a cell that does not fit it makes its
+//!   record a problem, and the others are read.
+//! - `DATETIME` and `TIMESTAMP` columns are instants, in UTC where the text has no offset, unless they are declared
+//!   `WITHOUT TIME ZONE`. ISO text and whole seconds since 1970 are understood.
+//! - A cursor column of times is walked by its index when all its cells have one form (say, `2026-01-31 10:00:00`).
+//!   Otherwise, and without an index, every 10,000 records sort the table once.
+//! - A key that may be null or is not unique is listed by one statement, which holds a read lock until it is done. Outside
+//!   WAL mode writers wait for that.
+//! - SQLite does not tell who is writing. It has one writer at a time; where a transaction stamps records long before it
+//!   commits, `lag` or the overlap must cover it.
 //!
 //! <https://www.sqlite.org/datatype3.html>, <https://www.sqlite.org/pragma.html>.
 
+mod client;
+mod config;
 mod describe;
 mod error;
+mod lookup;
+mod plan;
 mod read;
+mod rows;
 mod sql;
 mod types;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use rusqlite::{OpenFlags, params_from_iter};
 use syncline_core::{
     batch::Batch,
-    connection::{Connection, ConnectorSpec, OptionKind, OptionSpec},
+    connection::{Connection, ConnectorSpec},
     schema::Stream,
     value::Value,
 };
 
-use self::read::{Shape, SqliteReader};
+use self::plan::Plan;
 use crate::{
     Error, Source,
+    clock::Clock,
     error::Kind,
     registry::{self, Context},
     source::{FETCH_MAX, Fetch, Read, Reader},
-};
-
-/// How long to wait for a writer's lock.
-const BUSY: Duration = Duration::from_secs(10);
-
-const SPEC: ConnectorSpec = ConnectorSpec {
-    name: "sqlite",
-    source: true,
-    destination: false,
-    options: &[OptionSpec {
-        name: "path",
-        kind: OptionKind::Text,
-        required: true,
-        choices: &[],
-        help: "The database file; relative to the project file.",
-    }],
-    help: "Tables and views of a SQLite file, opened read-only.",
 };
 
 /// The connector. It holds nothing; every question opens the file anew.
@@ -60,66 +54,46 @@ pub struct Connector;
 #[async_trait]
 impl registry::Connector for Connector {
     fn spec(&self) -> ConnectorSpec {
-        SPEC
+        config::SPEC
     }
 
     async fn source(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Source>, Error> {
-        let path = connection.options.get("path").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let source = Sqlite { path: context.directory.join(path) };
-        let name = connection.name.clone();
-        source
-            .ask(|connection| describe::names(connection).map_err(|e| error::of(&e)))
+        let path = config::file(connection, &context.directory)?;
+        // the first look at the file finds out whether it is one of SQLite's
+        client::ask(&path, |c| describe::names(&c).map_err(|e| error::of(&e)))
             .await
-            .map_err(|e| e.context(format_args!("connection {name:?}, file {path:?}")))?;
-        Ok(Arc::new(source))
+            .map_err(|e| e.context(format_args!("connection {:?}, file {path:?}", connection.name)))?;
+        Ok(Arc::new(Sqlite { path, clock: Arc::clone(&context.clock) }))
     }
 }
 
 /// A SQLite file.
 struct Sqlite {
     path: PathBuf,
-}
-
-impl Sqlite {
-    /// Asks the database something on a thread where waiting does no harm.
-    async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&rusqlite::Connection) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let path = self.path.clone();
-        #[expect(clippy::disallowed_methods, reason = "awaited here")]
-        let asked = tokio::task::spawn_blocking(move || question(&open(&path)?));
-        asked.await.map_err(|_| Error::new(Kind::Protocol, "the reading thread ended early"))?
-    }
-}
-
-fn open(path: &std::path::Path) -> Result<rusqlite::Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(|e| error::of(&e))?;
-    connection.busy_timeout(BUSY).map_err(|e| error::of(&e))?;
-    Ok(connection)
+    clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl Source for Sqlite {
     async fn describe(&self, stream: &str) -> Result<Stream, Error> {
         let stream = stream.to_owned();
-        self.ask(move |connection| describe::find(connection, &stream)).await
+        client::ask(&self.path, move |c| describe::find(&c, &stream).map(|found| found.stream)).await
     }
 
     async fn streams(&self) -> Result<Vec<String>, Error> {
-        self.ask(|connection| describe::names(connection).map_err(|e| error::of(&e))).await
+        client::ask(&self.path, |c| describe::names(&c).map_err(|e| error::of(&e))).await
     }
 
     async fn read(&self, request: Read) -> Result<Box<dyn Reader>, Error> {
-        let path = self.path.clone();
-        let name = request.stream.clone();
-        let found = self.ask(move |connection| describe::find(connection, &name)).await?;
-        #[expect(clippy::disallowed_methods, reason = "awaited here")]
-        let opened = tokio::task::spawn_blocking(move || open(&path));
-        let connection =
-            opened.await.map_err(|_| Error::new(Kind::Protocol, "the reading thread ended early"))??;
-        Ok(Box::new(SqliteReader::start(connection, found, request)?))
+        let now = self.clock.now().as_microsecond();
+        let stream = request.stream.clone();
+        let planned = client::ask(&self.path, move |c| {
+            let found = describe::find(&c, &request.stream)?;
+            let plan = Plan::of(&c, &found, &request, now);
+            Ok((plan.map_err(|e| e.context(format_args!("stream {:?}", request.stream)))?, c))
+        });
+        let (plan, connection) = planned.await?;
+        Ok(Box::new(read::Open::start(connection, plan, stream)))
     }
 
     async fn fetch(&self, request: Fetch) -> Result<Batch, Error> {
@@ -127,7 +101,7 @@ impl Source for Sqlite {
             let message = format!("{} keys in one look-up; at most {FETCH_MAX}", request.keys.len());
             return Err(Error::new(Kind::Definition, message));
         }
-        self.ask(move |connection| fetch(connection, &request)).await
+        client::ask(&self.path, move |c| lookup::fetch(&c, &request)).await
     }
 
     async fn duplicate_keys(
@@ -137,45 +111,6 @@ impl Source for Sqlite {
         limit: usize,
     ) -> Result<Vec<Vec<Value<'static>>>, Error> {
         let (stream, key) = (stream.to_owned(), key.to_vec());
-        self.ask(move |connection| duplicates(connection, &stream, &key, limit)).await
+        client::ask(&self.path, move |c| lookup::duplicates(&c, &stream, &key, limit)).await
     }
-}
-
-fn fetch(connection: &rusqlite::Connection, request: &Fetch) -> Result<Batch, Error> {
-    let stream = describe::find(connection, &request.stream)?;
-    let shape = Shape::of(&stream, &request.columns, &request.key, None, request.tombstone.as_deref())?;
-    let mut builder = shape.builder();
-    // SQLite takes at most 32,766 parameters and a depth of 1,000 in an expression.
-    for keys in request.keys.chunks(100) {
-        let sql = sql::fetch(&stream.id, &request.columns, &request.key, keys.len());
-        let mut statement = connection.prepare(&sql).map_err(|e| error::of(&e))?;
-        let values = params_from_iter(keys.iter().flatten().map(types::stored));
-        let mut rows = statement.query(values).map_err(|e| error::of(&e))?;
-        while let Some(row) = rows.next().map_err(|e| error::of(&e))? {
-            shape.push(&mut builder, row)?;
-        }
-    }
-    Ok(shape.finish(&mut builder))
-}
-
-fn duplicates(
-    connection: &rusqlite::Connection,
-    stream: &str,
-    key: &[String],
-    limit: usize,
-) -> Result<Vec<Vec<Value<'static>>>, Error> {
-    let stream = describe::find(connection, stream)?;
-    let kinds = read::kinds(&stream, key)?;
-    let mut statement =
-        connection.prepare(&sql::duplicates(&stream.id, key, limit)).map_err(|e| error::of(&e))?;
-    let mut rows = statement.query([]).map_err(|e| error::of(&e))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(|e| error::of(&e))? {
-        let cells = kinds.iter().enumerate().map(|(i, kind)| {
-            let cell = row.get_ref(i).map_err(|e| error::of(&e))?;
-            Ok(types::read(cell, kind).map_or(Value::Null, Value::into_owned))
-        });
-        found.push(cells.collect::<Result<_, Error>>()?);
-    }
-    Ok(found)
 }

@@ -38,8 +38,11 @@ pub(super) fn read<'a>(cell: ValueRef<'a>, kind: &FieldType) -> Option<Value<'a>
         (ValueRef::Null, _) => Value::Null,
         (ValueRef::Text(v), FieldType::Text) => Value::Text(text(v)?.into()),
         (ValueRef::Text(v), FieldType::Json) => Value::Json(text(v)?.into()),
+        // columns without a declared type (expressions of views), and JSON that is a number
         (ValueRef::Integer(v), FieldType::Text) => Value::Text(v.to_string().into()),
         (ValueRef::Real(v), FieldType::Text) => Value::Text(v.to_string().into()),
+        (ValueRef::Integer(v), FieldType::Json) => Value::Json(v.to_string().into()),
+        (ValueRef::Real(v), FieldType::Json) if v.is_finite() => Value::Json(v.to_string().into()),
         (ValueRef::Integer(v), FieldType::Int64) => Value::Int64(v),
         (ValueRef::Integer(v @ (0 | 1)), FieldType::Boolean) => Value::Boolean(v == 1),
         (ValueRef::Text(v), FieldType::Boolean) => Value::Boolean(boolean(text(v)?)?),
@@ -59,7 +62,10 @@ pub(super) fn read<'a>(cell: ValueRef<'a>, kind: &FieldType) -> Option<Value<'a>
         (ValueRef::Text(v), FieldType::Binary) => Value::Binary(v.into()),
         (ValueRef::Text(v), FieldType::Date) => Value::Date(date(text(v)?)?),
         (ValueRef::Integer(v), FieldType::Date) => Value::Date(i32::try_from(v.div_euclid(86_400)).ok()?),
-        (ValueRef::Text(v), FieldType::Time) => Value::Time(time::parse_time(text(v)?.trim())?),
+        (ValueRef::Text(v), FieldType::Time) => {
+            let v = text(v)?.trim();
+            Value::Time(time::parse_time(v).filter(|_| !too_fine(v))?)
+        }
         (ValueRef::Text(v), FieldType::Timestamp { zoned }) => timestamp(text(v)?, *zoned)?,
         (ValueRef::Integer(v), FieldType::Timestamp { zoned }) => {
             Value::Timestamp { micros: v.checked_mul(1_000_000)?, zoned: *zoned }
@@ -80,13 +86,24 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// A date; with a time of day only where that is midnight, for nothing else would be left out unsaid.
 fn date(text: &str) -> Option<i32> {
     let text = text.trim();
-    time::parse_date(text).filter(|_| text.len() >= 10)
+    if text.len() <= 10 {
+        return time::parse_date(text).filter(|_| text.len() == 10);
+    }
+    let (micros, _) = time::parse_timestamp(text)?;
+    if micros.rem_euclid(time::DAY_MICROS) != 0 {
+        return None;
+    }
+    i32::try_from(micros.div_euclid(time::DAY_MICROS)).ok()
 }
 
 fn timestamp(text: &str, zoned: bool) -> Option<Value<'static>> {
     let text = text.trim();
+    if too_fine(text) {
+        return None;
+    }
     let micros = match time::parse_timestamp(text) {
         Some((micros, _)) => micros,
         None => i64::from(date(text)?) * time::DAY_MICROS,
@@ -94,53 +111,79 @@ fn timestamp(text: &str, zoned: bool) -> Option<Value<'static>> {
     Some(Value::Timestamp { micros, zoned })
 }
 
-/// How a column stores its times, learnt from one of its cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Storage {
-    /// Seconds since 1970.
-    Seconds,
-    /// ISO text with this character between date and time.
-    Text(char),
+/// Whether digits beyond the microsecond would be lost.
+fn too_fine(text: &str) -> bool {
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit);
+    digits.skip(6).any(|d| d != b'0')
 }
 
-impl Storage {
-    /// From a cell.
-    pub(super) fn of(cell: &Stored) -> Self {
-        match cell {
-            Stored::Integer(_) | Stored::Real(_) => Self::Seconds,
-            Stored::Text(text) if text.as_bytes().get(10) == Some(&b' ') => Self::Text(' '),
-            _ => Self::Text('T'),
-        }
-    }
+/// The functions by which values are compared that are not stored in one form.
+pub(super) const COMPARED: [(&str, FieldType); 6] = [
+    ("syncline_instant", FieldType::Timestamp { zoned: true }),
+    ("syncline_wall", FieldType::Timestamp { zoned: false }),
+    ("syncline_date", FieldType::Date),
+    ("syncline_time", FieldType::Time),
+    ("syncline_uuid", FieldType::Uuid),
+    ("syncline_boolean", FieldType::Boolean),
+];
+
+/// What such a function makes of a cell; null for one that does not fit.
+pub(super) fn compared(cell: ValueRef<'_>, kind: &FieldType) -> Stored {
+    read(cell, kind).map_or(Stored::Null, |value| comparable(&value))
 }
 
-/// The stored form of a lower bound: nothing that compares at or above `value` in time compares below it as stored. Text is
-/// cut to whole seconds without a zone, for a prefix sorts before all its extensions.
-pub(super) fn lower_bound(value: &Value<'_>, storage: Storage) -> Stored {
-    match (value, storage) {
-        (Value::Timestamp { micros, .. }, Storage::Seconds) => Stored::Integer(micros.div_euclid(1_000_000)),
-        (Value::Date(days), Storage::Seconds) => Stored::Integer(i64::from(*days) * 86_400),
-        (Value::Timestamp { micros, .. }, Storage::Text(separator)) => {
-            let whole = micros.div_euclid(1_000_000).saturating_mul(1_000_000);
-            Stored::Text(time::timestamp_text(whole, false).replacen('T', &separator.to_string(), 1))
-        }
-        (other, _) => stored(other),
-    }
-}
-
-/// The stored form of a value to look for.
-pub(super) fn stored(value: &Value<'_>) -> Stored {
+/// A value as the functions give it, or, for types without one, as it is stored.
+pub(super) fn comparable(value: &Value<'_>) -> Stored {
     match value {
         Value::Null | Value::List(_) => Stored::Null,
         Value::Boolean(v) => Stored::Integer(i64::from(*v)),
-        Value::Int64(v) => Stored::Integer(*v),
+        Value::Int64(v) | Value::Time(v) | Value::Timestamp { micros: v, .. } => Stored::Integer(*v),
+        Value::Date(v) => Stored::Integer(i64::from(*v)),
         Value::Float64(v) => Stored::Real(*v),
         Value::Binary(v) => Stored::Blob(v.to_vec()),
-        Value::Decimal(v) | Value::Text(v) | Value::Json(v) => Stored::Text(v.to_string()),
-        Value::Date(v) => Stored::Text(time::date_text(*v)),
-        Value::Time(v) => Stored::Text(time::time_text(*v)),
-        Value::Timestamp { micros, zoned } => Stored::Text(time::timestamp_text(*micros, *zoned)),
-        Value::Uuid(v) => Stored::Text(uuid::Uuid::from_bytes(*v).to_string()),
+        Value::Uuid(v) => Stored::Blob(v.to_vec()),
+        Value::Text(v) | Value::Json(v) => Stored::Text(v.to_string()),
+        // a number sorts before every text, whatever the affinity of what it is compared with
+        Value::Decimal(v) => match (v.parse::<i64>(), v.parse::<f64>()) {
+            (Ok(whole), _) => Stored::Integer(whole),
+            (_, Ok(double)) => Stored::Real(double),
+            _ => Stored::Text(v.to_string()),
+        },
+    }
+}
+
+/// The one form in which all times of a column are stored, if text or number order is then time order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Seconds since 1970.
+    Seconds,
+    /// ISO text of this length, with this between date and time.
+    Text {
+        /// Characters.
+        length: usize,
+        /// Blank or `T`; empty: a date alone.
+        between: String,
+    },
+}
+
+impl Form {
+    /// A stored value that lies at or before everything from `start` (microseconds) on, and after everything of the
+    /// seconds before.
+    pub(super) fn lower(&self, start: i64) -> Stored {
+        // the years that ISO text of four digits has
+        const FIRST: i64 = -62_167_219_200_000_000;
+        const LAST: i64 = 253_402_300_799_999_999;
+        match self {
+            Self::Seconds => Stored::Integer(start.div_euclid(1_000_000)),
+            Self::Text { .. } if start < FIRST => Stored::Text(String::new()),
+            Self::Text { .. } if start > LAST => Stored::Text("\u{10ffff}".into()),
+            Self::Text { length, between } => {
+                let text = time::timestamp_text(start - start.rem_euclid(1_000_000), false);
+                let text = text.replacen('T', between, 1);
+                Stored::Text(text.chars().take((*length).min(19)).collect())
+            }
+        }
     }
 }
 
@@ -188,11 +231,38 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_out_unsaid() {
+        let read = |text: &'static str, kind| read(ValueRef::Text(text.as_bytes()), &kind);
+        let zoned = FieldType::Timestamp { zoned: true };
+        assert_eq!(read("2026-01-31 10:17:05.1234567", zoned.clone()), None);
+        assert!(read("2026-01-31 10:17:05.1234560", zoned).is_some());
+        assert_eq!(read("10:17:05.1234567", FieldType::Time), None);
+        assert_eq!(read("2026-01-31 10:17:05", FieldType::Date), None);
+        assert_eq!(read("2026-01-31 00:00:00", FieldType::Date), Some(Value::Date(20_484)));
+    }
+
+    #[test]
     fn bounds_sort_before_everything_they_must_include() {
-        let at = Value::Timestamp { micros: 1_769_854_625_500_000, zoned: true };
-        assert_eq!(lower_bound(&at, Storage::Text(' ')), Stored::Text("2026-01-31 10:17:05".into()));
-        assert_eq!(lower_bound(&at, Storage::Text('T')), Stored::Text("2026-01-31T10:17:05".into()));
-        assert_eq!(lower_bound(&at, Storage::Seconds), Stored::Integer(1_769_854_625));
+        const START: i64 = 1_769_854_625_500_000;
+        let form = |length, between: &str| Form::Text { length, between: between.into() };
+        let text = |t: &str| Stored::Text(t.into());
+        assert_eq!(form(19, " ").lower(START), text("2026-01-31 10:17:05"));
+        assert_eq!(form(24, "T").lower(START), text("2026-01-31T10:17:05"));
+        assert_eq!(form(16, "T").lower(START), text("2026-01-31T10:17"));
+        assert_eq!(form(10, "").lower(START), text("2026-01-31"));
+        assert_eq!(form(19, " ").lower(i64::MIN), text(""));
+        assert_eq!(Form::Seconds.lower(START), Stored::Integer(1_769_854_625));
         assert!("2026-01-31T10:17:05" < "2026-01-31T10:17:05.500Z");
+    }
+
+    #[test]
+    fn one_time_compares_equal_in_every_form() {
+        let zoned = FieldType::Timestamp { zoned: true };
+        let of = |cell| compared(cell, &zoned);
+        let text = |t: &'static str| of(ValueRef::Text(t.as_bytes()));
+        assert_eq!(text("2026-01-31T10:17:05Z"), Stored::Integer(1_769_854_625_000_000));
+        assert_eq!(text("2026-01-31 12:17:05+02:00"), text("2026-01-31T10:17:05Z"));
+        assert_eq!(of(ValueRef::Integer(1_769_854_625)), text("2026-01-31T10:17:05Z"));
+        assert_eq!(text("soon"), Stored::Null);
     }
 }

@@ -182,7 +182,7 @@ async fn permissions_time_outs_and_values_in_messages() {
                 request.key_is_total = false;
                 let mut reader = source.read(request).await.unwrap_or_else(|e| panic!("{e}"));
                 let step = tokio::time::timeout(Duration::from_secs(20), reader.next()).await;
-                step.expect("an answer").err().expect("an error")
+                step.expect("an answer").expect_err("an error")
             }
         };
         let error = failed("slow", &["id", "s"]).await;

@@ -1,0 +1,37 @@
+//! The options of a `sqlite` connection.
+
+use std::path::{Path, PathBuf};
+
+use syncline_core::connection::{Connection, ConnectorSpec, OptionKind, OptionSpec};
+
+use crate::{Error, error::Kind};
+
+/// What the connector is and takes.
+pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
+    name: "sqlite",
+    source: true,
+    destination: false,
+    options: &[OptionSpec {
+        name: "path",
+        kind: OptionKind::Text,
+        required: true,
+        choices: &[],
+        help: "The database file; relative to the project file.",
+    }],
+    help: "Tables and views of a SQLite file, opened read-only.",
+};
+
+/// The file of a connection; relative paths are relative to `directory`.
+///
+/// # Errors
+/// [`Kind::Definition`] when none is given.
+pub(super) fn file(connection: &Connection, directory: &Path) -> Result<PathBuf, Error> {
+    let path = connection.options.get("path").and_then(serde_json::Value::as_str).unwrap_or_default();
+    if path.is_empty() {
+        return Err(Error::new(
+            Kind::Definition,
+            format!("connection {:?}: path is missing", connection.name),
+        ));
+    }
+    Ok(directory.join(path))
+}
