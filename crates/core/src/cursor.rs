@@ -16,6 +16,36 @@ pub struct Position {
     pub key: Vec<Value<'static>>,
 }
 
+impl Position {
+    /// Where an incremental read may start after a full one: at `resume`, the source's own answer, or at the highest cursor that
+    /// was read when that is lower. Then records are found whose clock runs behind the source's.
+    pub fn after_full(resume: Option<Self>, highest: Option<i64>) -> Option<Self> {
+        let mut position = resume?;
+        if let (Some(at), Some(highest)) = (ordinal(&position.cursor), highest)
+            && highest < at
+        {
+            position.cursor = match position.cursor {
+                Value::Timestamp { zoned, .. } => Value::Timestamp { micros: highest, zoned },
+                Value::Date(day) => Value::Date(i32::try_from(highest).unwrap_or(day)),
+                Value::Int64(_) => Value::Int64(highest),
+                other => other,
+            };
+        }
+        Some(position)
+    }
+}
+
+/// The place of a cursor value on its column's own scale; `None` for infinity and for types without one.
+pub fn ordinal(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::Timestamp { micros: i64::MAX | i64::MIN, .. } | Value::Date(i32::MAX | i32::MIN) => None,
+        Value::Timestamp { micros, .. } => Some(*micros),
+        Value::Date(day) => Some(i64::from(*day)),
+        Value::Int64(n) => Some(*n),
+        _ => None,
+    }
+}
+
 /// What is stored between runs for one sync.
 ///
 /// A cursor passes a record only when that record is done or parked: the engine moves it in the same store
@@ -27,4 +57,19 @@ pub struct Cursor {
     /// Fingerprint of key, mapping, routes and filter under which it was moved. A different fingerprint makes the
     /// next run read in full.
     pub fingerprint: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_read_resumes_at_the_lower_of_bound_and_highest() {
+        let at = |micros| Position { cursor: Value::Timestamp { micros, zoned: true }, key: Vec::new() };
+        assert_eq!(Position::after_full(Some(at(9)), Some(5)), Some(at(5)), "a clock behind the source's");
+        assert_eq!(Position::after_full(Some(at(9)), Some(12)), Some(at(9)), "late writers");
+        assert_eq!(Position::after_full(Some(at(9)), None), Some(at(9)), "an empty source");
+        assert_eq!(Position::after_full(None, Some(5)), None);
+        assert_eq!(ordinal(&Value::Timestamp { micros: i64::MAX, zoned: true }), None);
+    }
 }

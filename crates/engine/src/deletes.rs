@@ -9,12 +9,16 @@ use syncline_core::{
     sync::DeletePolicy,
     value::Value,
 };
-use syncline_store::{Entry, IntentKind, KeyValues, LedgerRow};
+use syncline_store::{Entry, Held, IntentKind, KeyValues, LedgerRow};
 
 use crate::{
     Bound, Engine, Error,
-    planner::{Outcome, Work},
+    planner::{Outcome, Work, label},
+    run::Session,
 };
+
+/// Most held deletes that are kept of earlier runs.
+const HELD_MAX: usize = 100_000;
 
 /// Ledger rows looked at in one go.
 pub(crate) const PAGE: usize = 1_000;
@@ -50,7 +54,7 @@ pub(crate) async fn judge(
             None => break,
         }
     }
-    let known = engine.store.known(&bound.sync.name).await?.iter().map(|(_, n)| n).sum();
+    let known = known(engine, bound).await?;
     let approval = engine.store.approval(&bound.sync.name).await?;
     Ok(Judgement {
         gone,
@@ -105,4 +109,98 @@ pub(crate) fn work(
         stamp: false,
         note: None,
     })
+}
+
+/// A record that is gone and whose delete waits for approval.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    pub identity: Identity,
+    pub entry: Entry,
+    pub label: String,
+    pub reason: String,
+}
+
+/// Live records in the ledger.
+pub(crate) async fn known(engine: &Engine, bound: &Bound) -> Result<u64, Error> {
+    Ok(engine.store.known(&bound.sync.name).await?.iter().map(|(_, n)| n).sum())
+}
+
+impl Session<'_> {
+    /// Records that a complete listing did not show.
+    pub(crate) async fn delete_absent(&mut self, listed: u64) -> Result<(), Error> {
+        let ignore = self.bound.sync.deletes.policy == DeletePolicy::Ignore;
+        let Some(seen) = self.planner.seen.take().filter(|_| !ignore) else { return Ok(()) };
+        let last_seq = self.planner.last_seq;
+        let judgement = judge(self.engine, self.bound, &seen, last_seq, listed).await?;
+        self.read += judgement.gone;
+        let hold = match &judgement.verdict {
+            Verdict::Hold(reason) => Some(reason.clone()),
+            Verdict::Allow => None,
+        };
+        if let Some(reason) = &hold {
+            self.note(format!("deletes are held: {reason}; see `syncline held`"));
+        }
+        let mut after = 0;
+        loop {
+            let (page, next) = self.engine.store.unseen(&self.bound.sync.name, &seen, after, PAGE).await?;
+            let page: Vec<_> = page.into_iter().filter(|(_, e)| e.seq <= last_seq).collect();
+            let identities: Vec<Identity> = page.iter().map(|(identity, _)| *identity).collect();
+            let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
+            for ((identity, entry), details) in page.into_iter().zip(details) {
+                let (key, fields) = details.map(|d| (d.key, d.fields)).unwrap_or_default();
+                if let Some(reason) = &hold {
+                    self.hold(Gone { identity, entry, label: label(&key), reason: reason.clone() });
+                    continue;
+                }
+                match work(self.bound, identity, &entry, key, fields, self.engine.clock.now()) {
+                    Some(work) => self.write(work, None).await?,
+                    None => self.account.counts.skipped += 1,
+                }
+            }
+            match next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        self.flush(None).await?;
+        let held = std::mem::take(&mut self.held);
+        let sheet = self.account.sheet();
+        sheet.held = Some(held);
+        sheet.approval_used = hold.is_none() && judgement.approval.is_some() && judgement.gone > 0;
+        Ok(())
+    }
+
+    /// A delete waits for approval.
+    pub(crate) fn hold(&mut self, gone: Gone) {
+        self.account.counts.held += 1;
+        self.account.unmet.remove(&gone.identity);
+        self.held.push(Held {
+            sync: self.bound.sync.name.clone(),
+            identity: gone.identity,
+            label: gone.label,
+            stream: gone.entry.stream.to_string(),
+            record_id: gone.entry.record_id,
+            reason: gone.reason,
+            since: self.engine.clock.now(),
+            run: self.run,
+        });
+    }
+
+    /// Deletes that an incremental run holds join those that are held already; a complete listing judges them all anew.
+    pub(crate) async fn keep_held(&mut self) -> Result<(), Error> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        self.note(format!(
+            "{} deletes are held: too many tombstones at once; see `syncline held`",
+            self.held.len()
+        ));
+        let mut held = std::mem::take(&mut self.held);
+        let before = self.engine.store.held(Some(&self.bound.sync.name), HELD_MAX).await?;
+        held.extend(
+            before.into_iter().filter(|b| held.iter().all(|h| h.identity != b.identity)).collect::<Vec<_>>(),
+        );
+        self.account.sheet().held = Some(held);
+        Ok(())
+    }
 }

@@ -106,6 +106,7 @@ pub async fn plan(
         return Ok(drafting.summary);
     }
     drafting.planner.last_seq = engine.store.last_seq().await?;
+    drafting.planner.known = deletes::known(engine, bound).await?;
     drafting.planner.seen = (reading.mode == Mode::Full).then(Seen::default);
     observer.event(&Event::Phase { phase: Phase::Plan });
     let doing = format!("reading {:?}", bound.sync.from.stream);
@@ -202,6 +203,11 @@ impl Drafting<'_> {
                         Vec::new(),
                         Some("by its stamp; equal already".into()),
                     );
+                }
+                Step::Hold(gone) => {
+                    self.summary.hold += 1;
+                    let stream = self.name(&gone.entry.stream);
+                    self.say(gone.label, PlannedAction::Hold, stream, Vec::new(), Some(gone.reason));
                 }
                 Step::Park(failed) => {
                     let action = if failed.code == "ambiguous" {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use syncline_core::{
     batch::{Batch, RecordOp},
+    guard::{self, Verdict},
     identity::Identity,
     mapping::Mapped,
     plan::{self, Change, Fields, Known},
@@ -15,6 +16,7 @@ use syncline_store::{Entry, IntentKind, KeyValues, LedgerRow};
 use crate::{
     Bound, Engine, Error,
     contact::{self, Match},
+    deletes::Gone,
 };
 
 /// What is to be done about one record.
@@ -24,6 +26,8 @@ pub(crate) enum Step {
     Write(Box<Work>),
     /// Nothing to send, but the ledger does not know it yet: an adopted record that is already right.
     Adopt(Box<LedgerRow>),
+    /// It is gone, and too many are gone at once.
+    Hold(Box<Gone>),
     /// It cannot be written as it is.
     Park(Failed),
 }
@@ -113,6 +117,9 @@ pub(crate) struct Planner<'a> {
     pub last_seq: u64,
     /// Ledger rows as recovery found them, where nothing may be written (a dry run).
     pub overlay: BTreeMap<Identity, Option<Entry>>,
+    /// Live records in the ledger when the run began, and tombstones met since.
+    pub known: u64,
+    tombstones: u64,
     /// Whether the scratch listing holds the destination, for first contact.
     pub contact: bool,
     /// Natural-key fields.
@@ -137,6 +144,8 @@ impl<'a> Planner<'a> {
             seen: None,
             last_seq: u64::MAX,
             overlay: BTreeMap::new(),
+            known: 0,
+            tombstones: 0,
             contact: false,
             adopt_by,
             planned: BTreeSet::new(),
@@ -274,7 +283,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A tombstone of a known record. In a full listing it counts like an absence, under the same guard.
+    /// A tombstone of a known record. In a full listing it counts like an absence; otherwise those that come after the guard is
+    /// reached are held until a complete listing judges them.
     fn tombstone(
         &mut self,
         row: usize,
@@ -283,25 +293,27 @@ impl<'a> Planner<'a> {
         batch: &Batch,
         plan: &mut BatchPlan,
     ) {
-        match entry {
-            Some(entry) if self.seen.is_none() && !entry.gone => {
-                let key = self.bound.mapping.key_values(batch, row);
-                if let Some(work) = crate::deletes::work(
-                    self.bound,
-                    identity,
-                    &entry,
-                    key,
-                    Fields::new(),
-                    self.engine.clock.now(),
-                ) {
-                    plan.steps.push((row, Step::Write(Box::new(work))));
-                    return;
+        let live = entry.filter(|entry| self.seen.is_none() && !entry.gone);
+        let key = self.bound.mapping.key_values(batch, row);
+        let step = live.and_then(|entry| {
+            let now = self.engine.clock.now();
+            let work = crate::deletes::work(self.bound, identity, &entry, key.clone(), Fields::new(), now)?;
+            self.tombstones += 1;
+            let listed = self.known.saturating_sub(self.tombstones).max(1);
+            Some(match guard::judge(&self.bound.sync.deletes, self.tombstones, self.known, listed, None) {
+                Verdict::Hold(reason) => {
+                    Step::Hold(Box::new(Gone { identity, entry, label: label(&key), reason }))
                 }
+                Verdict::Allow => Step::Write(Box::new(work)),
+            })
+        });
+        match step {
+            Some(step) => plan.steps.push((row, step)),
+            None => {
+                plan.skipped += 1;
+                self.clear(identity, plan);
             }
-            _ => {}
         }
-        plan.skipped += 1;
-        self.clear(identity, plan);
     }
 
     /// Records the ledger does not know: created, or paired with what the destination already holds.

@@ -5,12 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 use syncline_connect::source::FETCH_MAX;
 use syncline_core::{
     counts::Counts,
-    cursor::{Cursor, Position},
-    guard::Verdict,
+    cursor::{Cursor, Position, ordinal},
     identity::Identity,
     run::{Phase, Status},
     seen::Seen,
-    sync::{DeletePolicy, Mode, OnEdit},
+    sync::{Mode, OnEdit},
 };
 use syncline_store::{Held, Intent, IntentKind, Lease, NewRun, Parked, RunEnd, RunId};
 use tokio::sync::watch;
@@ -19,7 +18,7 @@ use crate::{
     Bound, Engine, Error,
     account::Account,
     contact, deletes,
-    planner::{BatchPlan, Planner, Step, Work, label},
+    planner::{BatchPlan, Planner, Step, Work},
     progress::{Event, Observer},
     read::ReadAhead,
     recover,
@@ -134,6 +133,7 @@ pub async fn run(
         planner: Planner::new(engine, bound),
         writer: Writer::new(engine, bound),
         read: 0,
+        held: Vec::new(),
         pending: Vec::new(),
     };
     let result = session.execute(options, &reading, parked).await;
@@ -162,18 +162,21 @@ async fn restore_budgets(engine: &Engine) -> Result<(), Error> {
     Ok(())
 }
 
-struct Session<'a> {
-    engine: &'a Engine,
-    bound: &'a Bound,
+/// A run in progress.
+pub(crate) struct Session<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) bound: &'a Bound,
     lease: &'a Lease,
-    run: RunId,
+    pub(crate) run: RunId,
     observer: &'a dyn Observer,
     cancel: watch::Receiver<bool>,
-    account: Account<'a>,
-    planner: Planner<'a>,
+    pub(crate) account: Account<'a>,
+    pub(crate) planner: Planner<'a>,
     writer: Writer<'a>,
     /// Records read, counted apart from their outcomes.
-    read: u64,
+    pub(crate) read: u64,
+    /// Deletes that wait for approval because of this run.
+    pub(crate) held: Vec<Held>,
     pending: Vec<Work>,
 }
 
@@ -199,6 +202,7 @@ impl Session<'_> {
             return Ok(());
         }
         self.planner.last_seq = self.engine.store.last_seq().await?;
+        self.planner.known = deletes::known(self.engine, self.bound).await?;
         if reading.mode == Mode::Full {
             self.planner.seen = Some(Seen::default());
         }
@@ -207,6 +211,8 @@ impl Session<'_> {
         if reading.mode == Mode::Full {
             self.delete_absent(listed).await?;
             self.forget_absent_parked();
+        } else {
+            self.keep_held().await?;
         }
         if reading.contact {
             self.report_strangers().await?;
@@ -295,12 +301,22 @@ impl Session<'_> {
         let request = self.bound.read(reading.mode, reading.from.clone());
         let listing = self.bound.source.read(request).await.map_err(Error::connect(doing.clone()))?;
         let mut listing = ReadAhead::start(listing);
-        let mut listed = 0;
+        let (mut listed, mut highest) = (0, None);
+        let cursor_at = self
+            .bound
+            .sync
+            .from
+            .cursor
+            .as_ref()
+            .and_then(|c| self.bound.mapping.columns.iter().position(|m| m == c));
         self.phase(Phase::Write);
         while let Some(batch) = listing.next().await.map_err(Error::connect(doing.clone()))? {
             self.stop_if_cancelled()?;
             listed += batch.len() as u64;
             self.read += batch.len() as u64;
+            let here = cursor_at
+                .and_then(|c| (0..batch.len()).filter_map(|row| ordinal(&batch.value(row, c))).max());
+            highest = highest.max(here);
             let plan = self.planner.batch(&batch).await?;
             let incremental = reading.mode == Mode::Incremental;
             let position = |row: usize| if incremental { batch.position(row) } else { None };
@@ -311,7 +327,7 @@ impl Session<'_> {
             }
             self.observer.event(&Event::Progress { counts: self.account.totals() });
         }
-        Ok((listed, listing.finish().await))
+        Ok((listed, Position::after_full(listing.finish().await, highest)))
     }
 
     fn cursor(&self, position: Position) -> Cursor {
@@ -336,6 +352,7 @@ impl Session<'_> {
                     self.write(*work, cursor).await?;
                 }
                 Step::Adopt(row) => self.account.adopted(*row),
+                Step::Hold(gone) => self.hold(*gone),
                 Step::Park(failed) => {
                     let now = self.engine.clock.now();
                     self.account.park(failed, None, now);
@@ -346,7 +363,7 @@ impl Session<'_> {
     }
 
     /// Takes one write on; every full batch is written.
-    async fn write(&mut self, work: Work, cursor: Option<Cursor>) -> Result<(), Error> {
+    pub(crate) async fn write(&mut self, work: Work, cursor: Option<Cursor>) -> Result<(), Error> {
         self.pending.push(work);
         if self.pending.len() >= self.bound.sync.batch {
             self.flush(cursor).await?;
@@ -357,7 +374,7 @@ impl Session<'_> {
 
     /// Writes what is pending: intents, then the far side, then the outcomes with the cursor. What stops the run stops it
     /// after the outcomes known by then are recorded.
-    async fn flush(&mut self, cursor: Option<Cursor>) -> Result<(), Error> {
+    pub(crate) async fn flush(&mut self, cursor: Option<Cursor>) -> Result<(), Error> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -436,66 +453,6 @@ impl Session<'_> {
         stop.map_or(Ok(()), Err)
     }
 
-    /// Records that a complete listing did not show.
-    async fn delete_absent(&mut self, listed: u64) -> Result<(), Error> {
-        let ignore = self.bound.sync.deletes.policy == DeletePolicy::Ignore;
-        let Some(seen) = self.planner.seen.take().filter(|_| !ignore) else { return Ok(()) };
-        let last_seq = self.planner.last_seq;
-        let judgement = deletes::judge(self.engine, self.bound, &seen, last_seq, listed).await?;
-        self.read += judgement.gone;
-        let hold = match &judgement.verdict {
-            Verdict::Hold(reason) => Some(reason.clone()),
-            Verdict::Allow => None,
-        };
-        if let Some(reason) = &hold {
-            self.note(format!("deletes are held: {reason}; see `syncline held`"));
-        }
-        let mut held = Vec::new();
-        let mut after = 0;
-        loop {
-            let (page, next) =
-                self.engine.store.unseen(&self.bound.sync.name, &seen, after, deletes::PAGE).await?;
-            let page: Vec<_> = page.into_iter().filter(|(_, e)| e.seq <= last_seq).collect();
-            let identities: Vec<Identity> = page.iter().map(|(identity, _)| *identity).collect();
-            let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
-            for ((identity, entry), details) in page.into_iter().zip(details) {
-                let (key, fields) = details.map(|d| (d.key, d.fields)).unwrap_or_default();
-                if let Some(reason) = &hold {
-                    self.account.counts.held += 1;
-                    self.account.unmet.remove(&identity);
-                    held.push(self.held(identity, &entry, label(&key), reason));
-                    continue;
-                }
-                match deletes::work(self.bound, identity, &entry, key, fields, self.engine.clock.now()) {
-                    Some(work) => self.write(work, None).await?,
-                    None => self.account.counts.skipped += 1,
-                }
-            }
-            match next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        self.flush(None).await?;
-        let sheet = self.account.sheet();
-        sheet.held = Some(held);
-        sheet.approval_used = hold.is_none() && judgement.approval.is_some() && judgement.gone > 0;
-        Ok(())
-    }
-
-    fn held(&self, identity: Identity, entry: &syncline_store::Entry, label: String, reason: &str) -> Held {
-        Held {
-            sync: self.bound.sync.name.clone(),
-            identity,
-            label,
-            stream: entry.stream.to_string(),
-            record_id: entry.record_id.clone(),
-            reason: reason.to_owned(),
-            since: self.engine.clock.now(),
-            run: self.run,
-        }
-    }
-
     /// A complete listing did not show these parked records: they are gone, and nothing is left to be retried.
     fn forget_absent_parked(&mut self) {
         let absent = std::mem::take(&mut self.account.unmet);
@@ -528,7 +485,7 @@ impl Session<'_> {
         self.observer.event(&Event::Phase { phase });
     }
 
-    fn note(&self, text: String) {
+    pub(crate) fn note(&self, text: String) {
         self.observer.event(&Event::Note { text });
     }
 

@@ -110,3 +110,26 @@ async fn policy_ignore_leaves_them() {
     assert_eq!(world.full().await.counts, counts(|_| {}));
     assert_eq!(world.items().len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_tombstones_at_once_are_held_too() {
+    let mut world = World::new().await;
+    world.sql("ALTER TABLE projects ADD COLUMN gone_at TIMESTAMP");
+    world.sync.from.tombstone = Some("gone_at".into());
+    for n in 1..=60 {
+        let row = format!(
+            "INSERT INTO projects VALUES ('{}', 'x', 'Active', 1, NULL, NULL, '2026-01-01T00:00:00Z', NULL)",
+            code(n)
+        );
+        world.sql(&row);
+    }
+    assert_succeeded(&world.run().await);
+    world.sql("UPDATE projects SET gone_at = '2026-02-01T00:00:00Z', updated_at = '2026-02-01T00:00:00Z' WHERE project_code <= 'PRJ-00040'");
+    let report = world.run().await;
+    assert_eq!((report.counts.deleted, report.counts.held), (10, 30), "up to the guard, and no further");
+    assert_eq!(world.store().await.held(None, 100).await.unwrap().len(), 30);
+    approve(&world, 30).await;
+    let report = world.full().await;
+    assert_eq!((report.status, report.counts.deleted), (Status::Succeeded, 30));
+    assert_eq!(world.items().len(), 20);
+}
