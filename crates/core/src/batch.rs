@@ -332,7 +332,7 @@ impl ColumnBuilder {
             (Self::Date(b), Value::Date(v)) => b.append_value(*v),
             (Self::Time(b), Value::Time(v)) => b.append_value(*v),
             (Self::Timestamp(b, z), Value::Timestamp { micros, zoned }) if z == zoned => {
-                b.append_value(*micros)
+                b.append_value(*micros);
             }
             (Self::Uuid(b), Value::Uuid(v)) => return b.append_value(v).is_ok(),
             (Self::List { offsets, nulls, values, .. }, Value::List(items)) => {

@@ -46,7 +46,7 @@ pub fn year_of_day(days: i64) -> Option<i32> {
 /// Days since 1970-01-01 of `2026-01-31`.
 pub fn parse_date(text: &str) -> Option<i32> {
     let date: civil::Date = text.parse().ok()?;
-    i32::try_from(date.since(civil::date(1970, 1, 1)).ok()?.get_days()).ok()
+    Some(date.since(civil::date(1970, 1, 1)).ok()?.get_days())
 }
 
 /// Microseconds since the epoch of an ISO 8601 timestamp, and whether it carried a zone or offset.

@@ -67,7 +67,7 @@ impl Bound {
                 Ok(stream) => streams.push(stream),
                 Err(error) if error.kind == Kind::StreamMissing => match destination.streams().await {
                     Ok(known) => {
-                        problems.push(missing(&place_of_list(&sync, name, index), error, name, known))
+                        problems.push(missing(&place_of_list(&sync, name, index), error, name, known));
                     }
                     // Where even the lists cannot be listed, what holds them is missing: said once, not for each.
                     Err(_) => {

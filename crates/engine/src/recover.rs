@@ -68,7 +68,7 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], resolution: &mut Re
             }
         }
         (IntentKind::Create | IntentKind::Move, [_, _, ..]) => {
-            resolution.quarantined.push((intent, found.len()))
+            resolution.quarantined.push((intent, found.len()));
         }
         // Not applied: the record is planned anew, for the cursor has not passed it.
         (IntentKind::Create | IntentKind::Move, []) => resolution.closed.push(identity),

@@ -156,7 +156,7 @@ impl World {
             options,
         };
         let erp = connection("erp", "sqlite", json!({ "path": "source.db" }));
-        let source = syncline_connect::sqlite::Connector::default().source(&erp, &context).await.unwrap();
+        let source = syncline_connect::sqlite::Connector.source(&erp, &context).await.unwrap();
         let intranet = connection("intranet", "sharepoint", intranet);
         let destination = syncline_connect::sharepoint::Connector::default()
             .destination(&intranet, &context)
