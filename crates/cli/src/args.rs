@@ -130,7 +130,7 @@ pub(crate) struct PlanArgs {
 /// Bring the destinations into agreement with their sources
 ///
 /// Every record read ends in exactly one place of the account: created, updated, moved, deleted, unchanged, skipped,
-/// parked, held or conflicted. A run that was killed, in whatever moment, is gone on with by the next one.
+/// parked, held or conflicted. A run that was killed, at whatever moment, is continued by the next one.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The syncs to run, one after the other; all when none is named

@@ -71,14 +71,25 @@ fn window(line: &str, at: usize) -> (String, usize) {
     (part, at.saturating_sub(start))
 }
 
-/// Only the key at the place; a value could be a secret.
+/// Only the key at the place, or the variable there; any other value could be a secret.
 fn masked(line: &str, at: usize) -> (String, usize) {
     let rest: String = line.chars().skip(at).collect();
-    let name: String =
-        rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')).collect();
-    let is_key = !name.is_empty() && rest[name.len()..].trim_start().starts_with(':');
     let indent: String = line.chars().take(at).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    (if is_key { format!("{indent}{name}: …") } else { String::new() }, at)
+    let shown = key_of(&rest).map(|key| format!("{key}: …")).or_else(|| variable_of(&rest));
+    (shown.map(|shown| format!("{indent}{shown}")).unwrap_or_default(), at)
+}
+
+/// The key that a piece of a line begins with.
+fn key_of(rest: &str) -> Option<&str> {
+    let end = rest.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.'))?;
+    (end > 0 && rest[end..].trim_start().starts_with(':')).then(|| &rest[..end])
+}
+
+/// The variable that a piece of a line begins with: `${NAME}`, and nothing that could be more than a name.
+fn variable_of(rest: &str) -> Option<String> {
+    let name = rest.trim_start_matches('"').strip_prefix("${")?.split_once('}')?.0;
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    plain.then(|| format!("${{{name}}}"))
 }
 
 /// The lines that may hold secrets: from the first that names the section to the next key at the left edge. Rather too
@@ -190,6 +201,8 @@ mod tests {
         );
         // the place of the value itself
         assert_eq!(shown(2, 31), [""; 0]);
+        assert_eq!(masked("  a: ${NAME}", 5).0, "     ${NAME}");
+        assert_eq!(masked("  a: ${NAME:-hunter2}", 5).0, "");
         for text in [FILE, "a: b\nconnections: { x: y }", "- broken\n"] {
             assert!(secret_lines(text).contains(&2), "{text}");
         }

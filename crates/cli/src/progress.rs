@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
 use syncline_connect::{budget::Budgets, clock::Clock};
 use syncline_core::counts::Counts;
@@ -22,7 +22,7 @@ const DRAWS_PER_SECOND: u8 = 10;
 /// How a run is watched.
 pub(crate) enum Watcher {
     Bar(Bar),
-    Lines(Lines),
+    Lines(Box<Lines>),
     Json { sync: String },
 }
 
@@ -33,7 +33,7 @@ impl Watcher {
         } else if output::is_terminal() && !output::is_quiet() {
             Self::Bar(Bar::new(sync))
         } else {
-            Self::Lines(Lines::new(sync, clock, budgets))
+            Self::Lines(Box::new(Lines::new(sync, clock, budgets)))
         }
     }
 
@@ -73,15 +73,19 @@ fn headline(sync: &str, run: u64, mode: &str, reason: Option<&str>) -> String {
 /// A progress bar on standard error.
 pub(crate) struct Bar {
     bar: ProgressBar,
+    phase: Mutex<&'static str>,
 }
 
 impl Bar {
     fn new(sync: &str) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
+        // Hidden until it looks as it should.
+        let bar = ProgressBar::hidden();
+        bar.set_style(style("{spinner} {prefix} {wide_msg}"));
         bar.set_prefix(sync.to_owned());
-        bar.set_style(style("{spinner} {prefix} {msg}"));
+        bar.set_message("connected");
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar }
+        Self { bar, phase: Mutex::new("") }
     }
 
     fn event(&self, event: &Event) {
@@ -91,16 +95,16 @@ impl Bar {
                 match total.filter(|total| *total > 0) {
                     Some(total) => {
                         self.bar.set_length(total);
-                        self.bar.set_style(style(
-                            "{spinner} {prefix} {bar:28} {human_pos}/{human_len}  {per_sec:.0}  ETA {eta}  {wide_msg}",
-                        ));
+                        let template = "{spinner} {prefix} {bar:24} {human_pos}/{human_len}  {rate}  ETA {eta}  {wide_msg}";
+                        self.bar.set_style(style(template));
                     }
-                    None => {
-                        self.bar.set_style(style("{spinner} {prefix} {human_pos}  {per_sec:.0}  {wide_msg}"))
-                    }
+                    None => self.bar.set_style(style("{spinner} {prefix} {human_pos}  {rate}  {wide_msg}")),
                 }
             }
-            Event::Phase { phase } => self.bar.set_message(phase.as_str()),
+            Event::Phase { phase } => {
+                *self.phase() = phase.as_str();
+                self.bar.set_message(phase.as_str());
+            }
             Event::Note { text } => self.bar.suspend(|| output::note(text)),
             Event::Progress { counts } => {
                 // The total is an estimate of the source: a bar beyond its end helps nobody.
@@ -108,10 +112,14 @@ impl Bar {
                     self.bar.set_length(counts.read);
                 }
                 self.bar.set_position(counts.read);
-                self.bar.set_message(show::counts(counts));
+                self.bar.set_message(format!("{}: {}", *self.phase(), show::counts(counts)));
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
         }
+    }
+
+    fn phase(&self) -> std::sync::MutexGuard<'_, &'static str> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,7 +131,11 @@ impl Drop for Bar {
 
 /// A wrong template is a mistake in this file; the plain bar is then good enough.
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // Fractions of records mean nothing.
+    style.with_key("rate", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        write!(text, "{}/s", show::count(state.per_sec().round() as u64)).ok();
+    })
 }
 
 /// Plain lines on standard error.

@@ -59,12 +59,9 @@ pub(crate) fn read(global: &Global, lenient: bool) -> Result<Read, Failure> {
     Ok(Read { text, parsed })
 }
 
-/// The directory of the project file.
+/// The directory of the project file; empty for the current one, so that paths are shown as they are written.
 pub(crate) fn directory(global: &Global) -> PathBuf {
-    match global.file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
+    global.file.parent().map(Path::to_owned).unwrap_or_default()
 }
 
 /// Opens the project for a command that needs it whole.
@@ -169,9 +166,10 @@ impl Opened {
     }
 }
 
-/// A directory that goes with its owner.
+/// A directory that goes with its owner, unless it is kept.
 pub(crate) struct Scratch {
     pub(crate) directory: PathBuf,
+    kept: bool,
 }
 
 impl Scratch {
@@ -182,12 +180,20 @@ impl Scratch {
         let directory = std::env::temp_dir().join(format!("syncline-{}-{now:x}", std::process::id()));
         create_private(&directory)
             .map_err(|error| Failure::failed(format!("{}: {}", directory.display(), reason(&error))))?;
-        Ok(Self { directory })
+        Ok(Self { directory, kept: false })
+    }
+
+    /// Leaves the directory to whoever wants to look into it.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         if let Err(error) = std::fs::remove_dir_all(&self.directory) {
             tracing::warn!(directory = %self.directory.display(), %error, "a temporary directory is left behind");
         }

@@ -99,8 +99,9 @@ pub(crate) fn account(counts: &Counts) -> String {
         return "nothing new".to_owned();
     }
     let parts = if parts.is_empty() { "0".to_owned() } else { parts.join(" + ") };
-    let sign = if counts.closed() { "=" } else { "≠" };
-    format!("{} read {sign} {parts}", count(counts.read))
+    // A run that was stopped has read more than it dealt with.
+    let sign = if counts.closed() { " =" } else { ", so far" };
+    format!("{} read{sign} {parts}", count(counts.read))
 }
 
 /// A value in a difference: text without quotes would be taken for something else, so it has them.
@@ -146,7 +147,7 @@ mod tests {
         let counts = Counts { read: 10, created: 7, unchanged: 3, ..Counts::default() };
         assert_eq!(account(&counts), "10 read = 7 created + 3 unchanged");
         assert_eq!(account(&Counts::default()), "nothing new");
-        assert_eq!(account(&Counts { read: 1, ..Counts::default() }), "1 read ≠ 0");
+        assert_eq!(account(&Counts { read: 1, ..Counts::default() }), "1 read, so far 0");
         assert_eq!(super::counts(&counts), "7 created, 3 unchanged");
     }
 

@@ -1,3 +1,13 @@
-//! The one test binary of the command line crate.
+//! The one test binary of the command line crate: the real binary, in a directory of its own, against a simulator in
+//! this process. Everything a person or a script sees of Syncline is decided here.
+#![expect(clippy::unwrap_used, reason = "test helpers, which clippy cannot tell from other code")]
 
+mod bad_input;
+mod commands;
+mod example;
+mod help;
+mod kit;
+mod outputs;
 mod repo;
+mod stopping;
+mod trouble;

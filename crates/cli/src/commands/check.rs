@@ -54,9 +54,9 @@ pub(crate) async fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failu
     let Checking { found: later, done, .. } = checking;
     for sentence in done {
         if args.json {
-            output::json(&json!({ "fixed": sentence }))
+            output::json(&json!({ "fixed": sentence }));
         } else {
-            output::line(format!("fixed: {sentence}"))
+            output::line(format!("fixed: {sentence}"));
         }
     }
     found.extend(later);

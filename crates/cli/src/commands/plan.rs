@@ -72,7 +72,7 @@ async fn one(
         output::json(&json!({ "sync": sync.name, "summary": summary }));
     } else {
         print_summary(sync, &summary);
-        kept.iter().for_each(print_planned);
+        print_all(&kept);
         let left = seen.saturating_sub(kept.len() as u64);
         if left > 0 {
             let more = show::some(left, "more record", "more records");
@@ -123,7 +123,17 @@ fn print_summary(sync: &Sync, summary: &Summary) {
     }
 }
 
-fn print_planned(planned: &Planned) {
+/// Prints records; a note that many of them share is said once.
+fn print_all(records: &[Planned]) {
+    let mut said = None;
+    for planned in records {
+        let note = planned.note.as_ref().filter(|note| said != Some(*note));
+        print_planned(planned, note);
+        said = planned.note.as_ref();
+    }
+}
+
+fn print_planned(planned: &Planned, note: Option<&String>) {
     let (sign, colour) = match planned.action {
         PlannedAction::Create => ("+", "32"),
         PlannedAction::Adopt => ("=", "32"),
@@ -134,7 +144,7 @@ fn print_planned(planned: &Planned) {
         PlannedAction::Stranger => ("?", "2"),
     };
     let from = planned.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
-    let note = planned.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+    let note = note.map(|note| format!(" ({note})")).unwrap_or_default();
     let what = format!("{sign} {} {}", planned.action.as_str(), planned.key);
     let place = if planned.stream.is_empty() { String::new() } else { format!("  {from}{}", planned.stream) };
     output::line(format!("{}{place}{note}", output::paint_result(colour, &what)));

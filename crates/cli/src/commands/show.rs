@@ -18,9 +18,9 @@ pub(crate) async fn run(global: &Global, args: &ShowArgs) -> Result<Exit, Failur
         );
     };
     if args.json {
-        output::json(&run)
+        output::json(&run);
     } else {
-        print(&run)
+        print(&run);
     }
     Ok(Exit::Done)
 }

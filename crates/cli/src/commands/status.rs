@@ -57,7 +57,7 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Exit, Fail
 async fn last_run(store: &dyn Store, sync: &str, now: Timestamp) -> Result<Option<Run>, Failure> {
     let newest = async || Ok::<_, Failure>(store.runs(Some(sync), None, 1).await?.into_iter().next());
     let last = newest().await?;
-    if !last.as_ref().is_some_and(|run| !run.status.is_final()) {
+    if last.as_ref().is_none_or(|run| run.status.is_final()) {
         return Ok(last);
     }
     match store.claim(sync, now).await {

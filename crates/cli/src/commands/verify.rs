@@ -54,9 +54,9 @@ fn unknown(sync: &Sync, as_json: bool, failure: Failure) -> Exit {
     }
     let exit = failure.exit;
     if exit == Exit::Usage {
-        failure.print()
+        failure.print();
     } else {
-        failure.about("unknown").print()
+        failure.about("unknown").print();
     }
     exit
 }

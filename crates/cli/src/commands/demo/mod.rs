@@ -51,8 +51,7 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     let directory = scratch.directory.clone();
     let ended = Box::pin(story(&directory, args.records)).await;
     if args.keep {
-        // The directory outlives us: nothing is to be dropped.
-        std::mem::forget(scratch);
+        scratch.keep();
         output::line(format!("\nKept: {}", directory.display()));
         output::line(
             "  syncline.yaml, projects.db, .syncline/store.db, requests.jsonl (every request there was)",

@@ -19,6 +19,7 @@ const BUDGET_CENTS_MAX: i64 = 95_000_000;
 const LARGE_CENTS: std::ops::Range<i64> = 100_000_000..900_000_000;
 
 const SCHEMA: &str = "
+    PRAGMA journal_mode = WAL;
     CREATE TABLE projects (
         project_code TEXT NOT NULL PRIMARY KEY,
         name         TEXT NOT NULL,
