@@ -1,5 +1,5 @@
 //! Whole runs of the real engine: SQLite source, real HTTP, the Graph simulator, SQLite store.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests: a panic is the report")]
+#![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
 mod behaviour;
 mod contact;
