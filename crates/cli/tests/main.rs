@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod example;
 mod help;
+mod kill;
 mod kit;
 mod outputs;
 mod repo;
