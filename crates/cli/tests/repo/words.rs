@@ -20,7 +20,14 @@ const NOT_OUR_TYPES: &[(&str, &str)] =
     &[("task", "step or run"), ("target", "destination"), ("sink", "destination"), ("bookmark", "cursor")];
 
 /// Where a word is another's name for a thing of theirs: file, word, and whose it is.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "crates/spec/src/keys.rs",
+        "pipelines",
+        "what a user of another tool may type; the answer names our word",
+    ),
+    ("crates/spec/src/keys.rs", "jobs", "what a user of another tool may type; the answer names our word"),
+];
 
 fn is_ours(path: &str) -> bool {
     let code = path.starts_with("crates/") && path.contains("/src/") && path.ends_with(".rs");

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{
     BATCH_MAX,
-    client::{Answer, Call, Client, Target},
+    client::{Address, Answer, Call, Client},
     errors::{self, Doing},
     throttle::Signals,
 };
@@ -124,7 +124,7 @@ async fn chunk(client: &Client, list: &str, parts: &[Part]) -> Vec<Result<PartAn
     }
     let call = Call {
         method: Method::POST,
-        target: Target::Path("/$batch"),
+        address: Address::Path("/$batch"),
         body: Some(envelope(parts)),
         if_match: None,
         cost: parts.iter().map(|p| p.cost).sum(),
@@ -164,7 +164,7 @@ async fn single(client: &Client, list: &str, part: &Part) -> Result<PartAnswer, 
     let answer = client
         .send(Call {
             method: part.method.clone(),
-            target: Target::Path(&part.path),
+            address: Address::Path(&part.path),
             body: part.body.clone().map(Bytes::from),
             if_match: part.if_match.as_deref(),
             cost: part.cost,

@@ -60,7 +60,7 @@ pub(super) fn guid(random: &mut fastrand::Rng) -> Uuid {
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Target<'a> {
+pub(super) enum Address<'a> {
     /// Below the Graph root and version: `/sites/…`.
     Path(&'a str),
     /// A link the service gave, followed verbatim (facts §1.5).
@@ -71,7 +71,7 @@ pub(super) enum Target<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Call<'a> {
     pub(super) method: Method,
-    pub(super) target: Target<'a>,
+    pub(super) address: Address<'a>,
     /// JSON.
     pub(super) body: Option<Bytes>,
     /// Version the item must have.
@@ -86,8 +86,8 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// A GET.
-    pub(super) fn get(target: Target<'a>, cost: u64) -> Self {
-        Self { method: Method::GET, target, body: None, if_match: None, cost, requests: 1, list: None }
+    pub(super) fn get(address: Address<'a>, cost: u64) -> Self {
+        Self { method: Method::GET, address, body: None, if_match: None, cost, requests: 1, list: None }
     }
 
     /// The same, about items of this list.
@@ -188,11 +188,11 @@ impl Client {
     /// A GET whose success is JSON.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
-        target: Target<'_>,
+        address: Address<'_>,
         cost: u64,
         doing: Doing,
     ) -> Result<T, Error> {
-        let answer = self.send(Call::get(target, cost)).await?;
+        let answer = self.send(Call::get(address, cost)).await?;
         if answer.status != 200 {
             return Err(answer.refusal(doing));
         }
@@ -217,7 +217,7 @@ impl Client {
     }
 
     async fn send_once(&self, call: &Call<'_>) -> Result<Answer, Error> {
-        let url = self.url(call.target)?;
+        let url = self.url(call.address)?;
         // The narrow limits first, then a slot, then the shared quota: what is scarce for one list must not hold up the
         // others, and a unit reserved from the quota is used at once.
         let mut permits = self.acquire_extra(call).await;
@@ -290,13 +290,13 @@ impl Client {
         (signals, now)
     }
 
-    /// The address of a target. A link must stay where the token may go.
-    fn url(&self, target: Target<'_>) -> Result<Url, Error> {
+    /// Where a request goes, as a URL. A link must stay where the token may go.
+    fn url(&self, address: Address<'_>) -> Result<Url, Error> {
         let elsewhere = || Error::new(Kind::Protocol, "the service gave a link that leads away from it");
-        match target {
-            Target::Path(path) => Url::parse(&format!("{}{path}", self.base))
+        match address {
+            Address::Path(path) => Url::parse(&format!("{}{path}", self.base))
                 .map_err(|e| Error::new(Kind::Definition, format!("no address: {e}"))),
-            Target::Link(link) => {
+            Address::Link(link) => {
                 let url = Url::parse(link).map_err(|_| elsewhere())?;
                 (url.origin() == self.root.origin()).then_some(url).ok_or_else(elsewhere)
             }

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{
     STAMP_FIELD,
-    client::{COST_OTHER, COST_SINGLE, Call, Client, Target, nonsense, segment},
+    client::{Address, COST_OTHER, COST_SINGLE, Call, Client, nonsense, segment},
     config::SiteAddress,
     errors::Doing,
     stamp,
@@ -32,9 +32,9 @@ struct Id {
 
 /// The id of the site.
 pub(super) async fn site_id(client: &Client, address: &SiteAddress) -> Result<String, Error> {
-    let target = address.request();
+    let address = address.request();
     let site: Id = client
-        .get(Target::Path(&target), COST_SINGLE, Doing::Read)
+        .get(Address::Path(&address), COST_SINGLE, Doing::Read)
         .await
         .map_err(|e| e.context(format_args!("site {address}")))?;
     Ok(segment(&site.id).to_string())
@@ -49,11 +49,11 @@ struct Page<T> {
 }
 
 async fn all<T: serde::de::DeserializeOwned>(client: &Client, first: &str) -> Result<Vec<T>, Error> {
-    let mut page: Page<T> = client.get(Target::Path(first), COST_OTHER, Doing::Read).await?;
+    let mut page: Page<T> = client.get(Address::Path(first), COST_OTHER, Doing::Read).await?;
     let mut all = page.value;
     for _ in 1..PAGES_MAX {
         let Some(next) = page.next else { return Ok(all) };
-        page = client.get(Target::Link(&next), COST_OTHER, Doing::Read).await?;
+        page = client.get(Address::Link(&next), COST_OTHER, Doing::Read).await?;
         all.append(&mut page.value);
     }
     Err(Error::new(Kind::Protocol, "the service's pages do not end"))
@@ -123,7 +123,7 @@ pub(super) async fn stream(client: &Client, site: &str, asked: &str) -> Result<S
 /// One column by its internal name.
 pub(super) async fn column(client: &Client, list: &str, name: &str) -> Result<Option<Column>, Error> {
     let path = format!("{list}/columns/{name}");
-    let answer = client.send(Call::get(Target::Path(&path), COST_SINGLE)).await?;
+    let answer = client.send(Call::get(Address::Path(&path), COST_SINGLE)).await?;
     match answer.status {
         200 => serde_json::from_slice(&answer.body).map(Some).map_err(|e| nonsense(&answer.request, &e)),
         400 | 404 => Ok(None),
@@ -133,7 +133,7 @@ pub(super) async fn column(client: &Client, list: &str, name: &str) -> Result<Op
 
 /// Whether the list is still there.
 pub(super) async fn exists(client: &Client, list: &str) -> Result<bool, Error> {
-    let answer = client.send(Call::get(Target::Path(list), COST_SINGLE)).await?;
+    let answer = client.send(Call::get(Address::Path(list), COST_SINGLE)).await?;
     match answer.status {
         200 => Ok(true),
         404 => Ok(false),
@@ -144,7 +144,7 @@ pub(super) async fn exists(client: &Client, list: &str) -> Result<bool, Error> {
 async fn find(client: &Client, site: &str, asked: &str) -> Result<List, Error> {
     if let Ok(id) = uuid::Uuid::try_parse(asked) {
         let path = format!("{site}/lists/{id}");
-        return client.get(Target::Path(&path), COST_SINGLE, Doing::Read).await;
+        return client.get(Address::Path(&path), COST_SINGLE, Doing::Read).await;
     }
     // Titles in the place of ids work in practice but are not documented (facts §2.1 [K]): look through the lists.
     let lists: Vec<List> = all(client, &format!("{site}/lists")).await?;

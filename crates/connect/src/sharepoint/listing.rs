@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use syncline_core::schema::{Field, Stream};
 
 use super::{
-    client::{Answer, COST_OTHER, COST_SINGLE, Call, Client, Target, nonsense},
+    client::{Address, Answer, COST_OTHER, COST_SINGLE, Call, Client, nonsense},
     errors::Doing,
     item::Item,
     read::expand,
@@ -111,8 +111,8 @@ impl Listing {
             let answer = match &self.next {
                 Next::End => return Ok(None),
                 Next::Failed => return Err(Error::new(Kind::Protocol, "the listing failed before")),
-                Next::First => self.fetch(Target::Path(&self.first())).await?,
-                Next::Link(link) => self.fetch(Target::Link(link)).await?,
+                Next::First => self.fetch(Address::Path(&self.first())).await?,
+                Next::Link(link) => self.fetch(Address::Link(link)).await?,
             };
             let first = matches!(self.next, Next::First);
             match (answer.status, self.way) {
@@ -173,14 +173,14 @@ impl Listing {
     }
 
     /// One page, with patience: a throttled one waits for the budget, a broken one is asked for again.
-    async fn fetch(&self, target: Target<'_>) -> Result<Answer, Error> {
+    async fn fetch(&self, address: Address<'_>) -> Result<Answer, Error> {
         let (mut tries, mut throttled) = (1, 0);
         loop {
-            let cost = match target {
-                Target::Link(_) if self.way == Way::Delta => COST_SINGLE,
+            let cost = match address {
+                Address::Link(_) if self.way == Way::Delta => COST_SINGLE,
                 _ => COST_OTHER,
             };
-            let error = match self.client.send(Call::get(target, cost).of_list(&self.stream.id)).await {
+            let error = match self.client.send(Call::get(address, cost).of_list(&self.stream.id)).await {
                 Ok(answer) => match answer.refusal(Doing::Read) {
                     refusal if answer.status >= 400 && is_passing(&refusal) => refusal,
                     _ => return Ok(answer),

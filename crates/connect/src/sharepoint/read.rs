@@ -13,7 +13,7 @@ use syncline_core::{
 use super::{
     STAMP_FIELD,
     batch::{self, Part},
-    client::{COST_OTHER, COST_SINGLE, Call, Client, Target, nonsense, segment},
+    client::{Address, COST_OTHER, COST_SINGLE, Call, Client, nonsense, segment},
     describe,
     errors::Doing,
     item::Item,
@@ -78,7 +78,7 @@ pub(super) async fn lookup(
             if page >= PAGES_MAX {
                 return Err(named(Error::new(Kind::Protocol, "the service's pages do not end")));
             }
-            let call = Call::get(Target::Link(&link), COST_OTHER).of_list(&stream.id);
+            let call = Call::get(Address::Link(&link), COST_OTHER).of_list(&stream.id);
             let answer = client.send(call).await.map_err(named)?;
             if answer.status != 200 {
                 return Err(named(answer.refusal(Doing::Read)));

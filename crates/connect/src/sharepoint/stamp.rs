@@ -7,7 +7,7 @@ use syncline_core::schema::{FieldType, Stream};
 
 use super::{
     STAMP_FIELD,
-    client::{COST_OTHER, Call, Client, Target},
+    client::{Address, COST_OTHER, Call, Client},
     describe,
     errors::Doing,
 };
@@ -65,7 +65,7 @@ async fn prepare_column(client: &Client, list: &str) -> Result<Option<String>, E
 async fn change(client: &Client, method: Method, path: &str, body: &serde_json::Value) -> Result<(), Error> {
     let call = Call {
         method,
-        target: Target::Path(path),
+        address: Address::Path(path),
         body: Some(Bytes::from(body.to_string())),
         if_match: None,
         cost: COST_OTHER,
