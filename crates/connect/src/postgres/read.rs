@@ -27,6 +27,10 @@ use crate::{
     source::{Read, Reader},
 };
 
+/// Batches of a page. At its end the server waits for our next statement and we for its answer: fewer ends, fewer waits.
+/// Rows stream, so a longer page takes no memory.
+const PAGE_BATCHES: usize = 4;
+
 /// What the reading task hands over: a batch, or that the listing is complete.
 type Step = Result<Option<Batch>, Error>;
 
@@ -145,7 +149,8 @@ impl<'a> Plan<'a> {
         let sortable = !key.is_empty() && key.iter().all(|k| columns[*k].sortable);
         // Without an index on the cursor every page would sort the table again; one statement sorts it once.
         let indexed = !incremental || cursor.is_some_and(|c| columns[c].field.limits.indexed);
-        let page = (request.key_is_total && sortable && indexed).then_some(request.batch_rows.max(1));
+        let page = (request.key_is_total && sortable && indexed)
+            .then_some(request.batch_rows.max(1).saturating_mul(PAGE_BATCHES));
         let ordered = sortable && (page.is_some() || request.key_is_total || incremental);
         let leading = cursor.filter(|_| incremental);
         let order = leading.into_iter().chain(key.iter().copied().filter(|_| ordered)).collect();

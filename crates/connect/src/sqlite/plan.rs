@@ -51,6 +51,30 @@ pub(super) struct Window {
     pub(super) end: i64,
 }
 
+impl Window {
+    /// Where a row with this cursor cell lies.
+    pub(super) fn side(&self, cell: ValueRef<'_>) -> Side {
+        match types::read(cell, &self.kind).map(|v| in_micros(&v)) {
+            // a misfit is no position, so it is read by full listings only
+            None => Side::Before,
+            Some(at) if at < self.start => Side::Before,
+            Some(at) if at >= self.end => Side::After,
+            Some(_) => Side::Inside,
+        }
+    }
+}
+
+/// Where a row lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Before what is wanted.
+    Before,
+    /// Wanted.
+    Inside,
+    /// Behind, as is everything that follows.
+    After,
+}
+
 impl Plan {
     /// `now` in microseconds since 1970.
     pub(super) fn of(
@@ -170,31 +194,15 @@ impl Cursor<'_> {
         if !matches!(self.kind, FieldType::Date | FieldType::Timestamp { .. }) {
             return Ok(None);
         }
-        let sql = sql::forms(&self.found.table, self.name);
-        let mut statement = self.connection.prepare(&sql).map_err(|e| error::of(&e))?;
-        let mut rows = statement.query([]).map_err(|e| error::of(&e))?;
-        let mut form = None;
-        while let Some(row) = rows.next().map_err(|e| error::of(&e))? {
-            let read = || -> Result<_, rusqlite::Error> {
-                let (storage, length): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
-                let (between, tail): (Option<String>, String) = (row.get(2)?, row.get(3)?);
-                let fits = types::read(row.get_ref(4)?, self.kind).is_some();
-                let uniform = fits && (storage == "integer" || matches!(tail.as_str(), "digit" | "Z"));
-                Ok(uniform.then(|| match length {
-                    Some(length) => Form::Text {
-                        length: usize::try_from(length).unwrap_or_default(),
-                        between: between.unwrap_or_default(),
-                    },
-                    None => Form::Seconds,
-                }))
-            };
-            match (form.take(), read().map_err(|e| error::of(&e))?) {
-                (None, Some(one)) => form = Some(one),
-                // a second form, or one whose order is not that of time
-                _ => return Ok(None),
-            }
-        }
-        Ok(form)
+        let read = |cell: ValueRef<'_>| {
+            types::read(cell, self.kind).and_then(|_| Form::of(cell, &sql::column(self.name)))
+        };
+        let sample = sql::greatest(&self.found.table, &self.stored_term(), &self.condition(true));
+        let sample = self.connection.query_row(&sample, [], |row| Ok(read(row.get_ref(0)?))).optional();
+        let Some((form, condition)) = sample.map_err(|e| error::of(&e))?.flatten() else { return Ok(None) };
+        let others = sql::any_other(&self.found.table, self.name, &condition);
+        let others = self.connection.query_row(&others, [], |row| row.get::<_, bool>(0));
+        Ok((!others.map_err(|e| error::of(&e))?).then_some(form))
     }
 
     /// What every listed row fulfils: its cursor is a value of the type (a misfit is no position), and below the end.
@@ -261,7 +269,7 @@ fn micros(duration: Duration) -> i64 {
 }
 
 /// A time as microseconds since 1970.
-pub(super) fn in_micros(value: &Value<'_>) -> i64 {
+fn in_micros(value: &Value<'_>) -> i64 {
     match value {
         Value::Date(day) => i64::from(*day) * DAY_MICROS,
         Value::Timestamp { micros, .. } => *micros,

@@ -10,9 +10,8 @@ use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 
 use super::{
     error,
-    plan::{Plan, in_micros},
+    plan::{Plan, Side},
     sql::Listing,
-    types,
 };
 use crate::{Error, error::Kind, source::Reader};
 
@@ -191,20 +190,6 @@ impl<'a> Pump<'a> {
     fn where_in_window(&self, row: &Row<'_>) -> Result<Side, Error> {
         let Some(window) = &self.plan.window else { return Ok(Side::Inside) };
         let cell = row.get_ref(window.column).map_err(|e| error::of(&e))?;
-        let at = types::read(cell, &window.kind).map(|v| in_micros(&v));
-        Ok(match at {
-            // a misfit is no position, so it is read by full listings only
-            None => Side::Before,
-            Some(at) if at < window.start => Side::Before,
-            Some(at) if at >= window.end => Side::After,
-            Some(_) => Side::Inside,
-        })
+        Ok(window.side(cell))
     }
-}
-
-/// Where a row lies.
-enum Side {
-    Before,
-    Inside,
-    After,
 }

@@ -132,18 +132,10 @@ pub(super) fn greatest(table: &str, by: &Term, always: &str) -> String {
     )
 }
 
-/// The forms in which a column of times is stored, at most two: kind of storage, length, what stands between date and
-/// time, what stands at the end; and one cell of the form.
-pub(super) fn forms(table: &str, name: &str) -> String {
+/// Whether a column holds anything that does not fulfil `condition`, null apart.
+pub(super) fn any_other(table: &str, name: &str, condition: &str) -> String {
     let c = column(name);
-    format!(
-        "SELECT typeof({c}), CASE typeof({c}) WHEN 'text' THEN length({c}) END AS length, \
-         CASE typeof({c}) WHEN 'text' THEN substr({c}, 11, 1) END AS separator, \
-         CASE WHEN typeof({c}) <> 'text' THEN '' WHEN substr({c}, 20) GLOB '*[+-]*' THEN 'offset' \
-         WHEN {c} GLOB '*[0-9]' THEN 'digit' ELSE substr({c}, -1) END AS tail, min({c}) \
-         FROM {} AS t WHERE {c} IS NOT NULL GROUP BY 1, 2, 3, 4 LIMIT 2",
-        Ident(table)
-    )
+    format!("SELECT EXISTS (SELECT 1 FROM {} AS t WHERE {c} IS NOT NULL AND NOT ({condition}))", Ident(table))
 }
 
 #[cfg(test)]

@@ -168,6 +168,28 @@ pub(super) enum Form {
 }
 
 impl Form {
+    /// The form of a cell, and the condition that every other cell of the form fulfils: the same signs at the same
+    /// places, digits elsewhere. Nothing for forms whose order is not that of time: offsets.
+    pub(super) fn of(cell: ValueRef<'_>, column: &str) -> Option<(Self, String)> {
+        let text = match cell {
+            ValueRef::Integer(_) => return Some((Self::Seconds, format!("typeof({column}) = 'integer'"))),
+            ValueRef::Text(text) => std::str::from_utf8(text).ok()?,
+            _ => return None,
+        };
+        let sign = |at: usize, c: char| {
+            c.is_ascii_digit() || ":.Z".contains(c) || at < 10 && c == '-' || at == 10 && "T ".contains(c)
+        };
+        if !text.chars().enumerate().all(|(at, c)| sign(at, c)) {
+            return None;
+        }
+        let pattern: String = text
+            .chars()
+            .map(|c| if c.is_ascii_digit() { "[0-9]".to_owned() } else { c.to_string() })
+            .collect();
+        let between = text.get(10..11).unwrap_or_default().to_owned();
+        Some((Self::Text { length: text.len(), between }, format!("{column} GLOB '{pattern}'")))
+    }
+
     /// A stored value that lies at or before everything from `start` (microseconds) on, and after everything of the
     /// seconds before.
     pub(super) fn lower(&self, start: i64) -> Stored {
@@ -253,6 +275,18 @@ mod tests {
         assert_eq!(form(19, " ").lower(i64::MIN), text(""));
         assert_eq!(Form::Seconds.lower(START), Stored::Integer(1_769_854_625));
         assert!("2026-01-31T10:17:05" < "2026-01-31T10:17:05.500Z");
+    }
+
+    #[test]
+    fn forms_are_told_from_one_cell() {
+        let of = |text: &'static str| Form::of(ValueRef::Text(text.as_bytes()), "c");
+        let form = |length, between: &str| Form::Text { length, between: between.into() };
+        let glob = "c GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]'".to_owned();
+        assert_eq!(of("2026-01-31"), Some((form(10, ""), glob)));
+        assert_eq!(of("2026-01-31T10:00:00.5Z").map(|f| f.0), Some(form(22, "T")));
+        assert_eq!(of("2026-01-31 10:00:00+02:00"), None);
+        assert_eq!(of("2026-01-31 10:00:00-02:00"), None);
+        assert_eq!(of("it's"), None);
     }
 
     #[test]
