@@ -6,7 +6,7 @@ use syncline_connect::destination::{Listed, Record};
 use syncline_core::{identity::Identity, mapping::Mapped, plan::Fields};
 use syncline_store::{Entry, Scratch};
 
-use crate::{Bound, Engine, Error};
+use crate::{Bound, Engine, Error, deletes};
 
 /// How many elements of a listing are kept before they are put into the scratch listing.
 const PUT: usize = 1_000;
@@ -19,6 +19,16 @@ pub(crate) enum Match {
     Found { entry: Entry, fields: Fields, stamped: bool },
     /// More than one, on either side; the sentence says which.
     Ambiguous(String),
+}
+
+/// Matches the destination before it is written, where that can find anything: when the ledger is empty (new, or lost), or when
+/// the sync adopts. A ledger that is not empty knows every record that carries our stamp, but for those of open intents.
+/// Returns whether there is anything in the scratch listing.
+pub(crate) async fn first(engine: &Engine, bound: &Bound) -> Result<bool, Error> {
+    if bound.sync.adopt.is_none() && deletes::known(engine, bound).await? > 0 {
+        return Ok(false);
+    }
+    Ok(list(engine, bound).await?.iter().any(|(_, records)| *records > 0))
 }
 
 /// Lists every stream of the sync completely into the scratch listing. Returns the number of records per stream.

@@ -97,10 +97,7 @@ pub async fn plan(
     };
     drafting.summary.notes.clone_from(&bound.notes);
     drafting.resolve().await?;
-    if reading.contact {
-        let listed = contact::list(engine, bound).await?;
-        drafting.planner.contact = listed.iter().any(|(_, n)| *n > 0);
-    }
+    drafting.planner.contact = reading.contact && contact::first(engine, bound).await?;
     drafting.parked().await?;
     if options.only_parked {
         return Ok(drafting.summary);
@@ -121,7 +118,7 @@ pub async fn plan(
         drafting.tell(planned);
     }
     drafting.absent(listed).await?;
-    if reading.contact {
+    if drafting.planner.contact {
         drafting.strangers().await?;
     }
     Ok(drafting.summary)

@@ -193,10 +193,7 @@ impl Session<'_> {
         }
         self.planner.parked = self.account.parked();
         self.recover().await?;
-        if reading.contact {
-            let listed = contact::list(self.engine, self.bound).await?;
-            self.planner.contact = listed.iter().any(|(_, n)| *n > 0);
-        }
+        self.planner.contact = reading.contact && contact::first(self.engine, self.bound).await?;
         self.retry_parked(parked).await?;
         if options.only_parked {
             return Ok(());
@@ -214,7 +211,7 @@ impl Session<'_> {
         } else {
             self.keep_held().await?;
         }
-        if reading.contact {
+        if self.planner.contact {
             self.report_strangers().await?;
         }
         let cursor = (reading.mode == Mode::Full)
@@ -461,7 +458,7 @@ impl Session<'_> {
 
     async fn report_strangers(&mut self) -> Result<(), Error> {
         let left: u64 = self.engine.store.scratch_count().await?.iter().map(|(_, n)| n).sum();
-        if left > 0 && self.planner.contact {
+        if left > 0 {
             self.note(format!(
                 "{left} records in the destination belong to no source record; they are left alone"
             ));
