@@ -32,9 +32,9 @@ struct Id {
 
 /// The id of the site.
 pub(super) async fn site_id(client: &Client, address: &SiteAddress) -> Result<String, Error> {
-    let address = address.request();
+    let path = address.request();
     let site: Id = client
-        .get(Address::Path(&address), COST_SINGLE, Doing::Read)
+        .get(Address::Path(&path), COST_SINGLE, Doing::Read)
         .await
         .map_err(|e| e.context(format_args!("site {address}")))?;
     Ok(segment(&site.id).to_string())
