@@ -311,18 +311,19 @@ pub(super) fn nonsense(request: &str, why: &dyn Display) -> Error {
 
 /// What a failed exchange means: [`Kind::Unreachable`] only when no connection came about, for then nothing was sent.
 pub(super) fn transport(error: reqwest::Error) -> Error {
-    // The address may hold an item's id or a tenant; the causes say what matters.
+    // The path may hold an item's id or a tenant; the host and the causes say what matters.
+    let host = error.url().and_then(|url| url.host_str()).unwrap_or("the service").to_owned();
     let error = error.without_url();
     let (kind, what) = if error.is_connect() {
-        (Kind::Unreachable, "no connection")
+        (Kind::Unreachable, format!("no connection to {host}"))
     } else if error.is_builder() {
-        (Kind::Definition, "the request cannot be built")
+        (Kind::Definition, "the request cannot be built".to_owned())
     } else if error.is_timeout() {
-        (Kind::Unanswered, "no answer in time")
+        (Kind::Unanswered, "no answer in time".to_owned())
     } else {
-        (Kind::Unanswered, "the connection broke before the answer was there")
+        (Kind::Unanswered, "the connection broke before the answer was there".to_owned())
     };
-    let mut message = what.to_owned();
+    let mut message = what.clone();
     let mut cause = std::error::Error::source(&error);
     while let Some(why) = cause {
         cause = why.source();
