@@ -6,7 +6,7 @@ use syncline_core::{
     batch::{Batch, RecordOp},
     guard::{self, Verdict},
     identity::Identity,
-    mapping::Mapped,
+    mapping::{Mapped, RecordProblem},
     plan::{self, Change, Fields, Known},
     seen::Seen,
     value::Value,
@@ -132,7 +132,6 @@ pub(crate) struct Planner<'a> {
     pub parked: BTreeSet<Identity>,
     /// Records whose stamp several destination records carry: nothing is sent for them.
     pub quarantined: BTreeMap<Identity, usize>,
-    scratch: Vec<u8>,
 }
 
 impl<'a> Planner<'a> {
@@ -152,7 +151,6 @@ impl<'a> Planner<'a> {
             retried: BTreeSet::new(),
             parked: BTreeSet::new(),
             quarantined: BTreeMap::new(),
-            scratch: Vec::new(),
         }
     }
 
@@ -163,11 +161,14 @@ impl<'a> Planner<'a> {
         let identities: Vec<_> =
             (0..batch.len()).map(|row| self.bound.mapping.identity(batch, row)).collect();
         let wanted: Vec<Identity> = identities.iter().filter_map(|i| i.as_ref().ok().copied()).collect();
-        let mut entries = self.find(&wanted).await?.into_iter();
+        // The store looks the records up on a thread of its own; they are mapped meanwhile.
+        let bound = self.bound;
+        let (entries, mapped) = tokio::join!(self.find(&wanted), async { map_all(bound, batch) });
+        let mut entries = entries?.into_iter();
         let mut in_batch = HashSet::with_capacity(batch.len());
         let mut unknown: Vec<(usize, Identity, Mapped<'_>)> = Vec::new();
         let mut updates: Vec<(usize, Identity, Entry, Mapped<'_>)> = Vec::new();
-        for (row, identity) in identities.into_iter().enumerate() {
+        for ((row, identity), mapped) in identities.into_iter().enumerate().zip(mapped) {
             let identity = match identity {
                 Ok(identity) => identity,
                 Err(problem) => {
@@ -198,7 +199,7 @@ impl<'a> Planner<'a> {
                 plan.steps.push((row, Step::Park(Failed::quarantined(identity, key, n))));
                 continue;
             }
-            match self.bound.mapping.map(batch, row, &mut self.scratch) {
+            match mapped {
                 Err(problem) => {
                     self.show(entry.as_ref());
                     let kind = entry.as_ref().map_or(IntentKind::Create, |_| IntentKind::Update);
@@ -452,6 +453,12 @@ impl<'a> Planner<'a> {
             fields: mapping.canonical_fields(mapped.stream, &mapped.values),
         }
     }
+}
+
+/// Maps every record of a batch.
+fn map_all<'b>(bound: &Bound, batch: &'b Batch) -> Vec<Result<Option<Mapped<'b>>, RecordProblem>> {
+    let mut scratch = Vec::new();
+    (0..batch.len()).map(|row| bound.mapping.map(batch, row, &mut scratch)).collect()
 }
 
 /// The key for people: values joined by commas.
