@@ -98,6 +98,13 @@ pub trait Store: Send + Sync {
     /// [`Error::Busy`] while another living process holds it.
     async fn claim(&self, sync: &str, now: Timestamp) -> Result<Lease, Error>;
 
+    /// Whether this lease is still the newest of its sync. Reads only: whoever is about to overwrite what it looked at a
+    /// while ago asks here first, so that a process that was paused does not undo what its successor did.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when a newer lease exists.
+    async fn check(&self, lease: &Lease) -> Result<(), Error>;
+
     /// Opens a run in status running; returns its id, which rises with every run of the store.
     async fn start_run(&self, lease: &Lease, run: NewRun) -> Result<RunId, Error>;
 
