@@ -1,13 +1,15 @@
 //! What Syncline remembers: ledger, intents, cursors, runs, parked and held records.
 //!
-//! One trait, [`Store`]; one implementation per database ([`sqlite`]); one [`conformance`] suite. The store decides
-//! nothing: it keeps facts, in transactions, and refuses writes of an old epoch.
+//! One trait, [`Store`]; one implementation per database ([`sqlite`]) and one in [`memory`] for tests and simulation; one
+//! [`conformance`] suite. The store decides nothing: it keeps facts, in transactions, and refuses writes of an old epoch.
 //!
 //! Deliberately absent: knowledge of connectors, clocks (times come in), retries.
 #![warn(missing_docs)]
 
 pub mod conformance;
 pub mod facts;
+pub mod memory;
+mod rules;
 pub mod sqlite;
 
 use async_trait::async_trait;

@@ -7,10 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use syncline_core::identity::Identity;
 
 use super::{codec, fault::Fault};
-use crate::Scratch;
-
-/// Records that are shown of those with the same stamp or natural key: three tell "one", "two" and "more".
-const SAME_SHOWN: i64 = 3;
+use crate::{Scratch, rules::SAME_SHOWN};
 
 pub(super) fn create(connection: &Connection) -> Result<(), Fault> {
     connection.execute_batch(
@@ -104,7 +101,7 @@ fn select<'c>(connection: &'c Connection, condition: &str) -> Result<CachedState
 }
 
 fn same(select: &mut CachedStatement<'_>, hash: &[u8; 32]) -> Result<Vec<Scratch>, Fault> {
-    let mut rows = select.query(params![hash, SAME_SHOWN])?;
+    let mut rows = select.query(params![hash, codec::limit(SAME_SHOWN)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(read(row)?);
