@@ -135,10 +135,11 @@ impl Ledger {
         self.replace(*identity, None);
     }
 
-    /// Forgets what was written to a record, and takes over the version that was seen, if one was.
+    /// Forgets what was written to a record and whether it is gone, and takes over the version that was seen, if one was.
     pub(super) fn forget_hash(&mut self, identity: &Identity, version: Option<&String>) {
         if let Some(row) = self.rows.get_mut(identity) {
             row.entry.hash = None;
+            row.entry.gone = false;
             if let Some(version) = version {
                 row.entry.version = Some(version.clone());
             }

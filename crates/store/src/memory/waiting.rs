@@ -71,7 +71,8 @@ impl State {
     }
 
     pub(super) fn reset(&mut self, lease: &Lease) -> Result<bool, Error> {
-        Ok(newest(&mut self.syncs, lease)?.cursor.take().is_some())
+        let cursor = &mut newest(&mut self.syncs, lease)?.cursor;
+        Ok(cursor.as_mut().map(|cursor| cursor.position = None).is_some())
     }
 
     pub(super) fn retry_parked(

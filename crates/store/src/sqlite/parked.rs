@@ -262,7 +262,8 @@ pub(super) fn mark_drifted(
         // With the version that was seen, so that only an edit after this one stands in the way of the rewrite.
         transaction
             .prepare_cached(
-                "UPDATE ledger SET hash = NULL, version = coalesce(?3, version) WHERE sync = ?1 AND identity = ?2",
+                "UPDATE ledger SET hash = NULL, gone = 0, version = coalesce(?3, version)
+                 WHERE sync = ?1 AND identity = ?2",
             )?
             .execute(params![sync, identity.0, drift.version])?;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
-use syncline_core::{counts::Counts, run::Status};
+use syncline_core::{counts::Counts, cursor::Cursor, run::Status};
 
 use super::{
     codec::{self, COUNTS},
@@ -228,10 +228,7 @@ pub(super) fn spent(
 }
 
 /// The cursor of a sync.
-pub(super) fn cursor(
-    connection: &Connection,
-    sync: &str,
-) -> Result<Option<syncline_core::cursor::Cursor>, Fault> {
+pub(super) fn cursor(connection: &Connection, sync: &str) -> Result<Option<Cursor>, Fault> {
     let mut statement = connection.prepare_cached("SELECT cursor FROM sync WHERE name = ?1")?;
     let mut rows = statement.query([sync])?;
     match rows.next()? {
@@ -240,11 +237,13 @@ pub(super) fn cursor(
     }
 }
 
-/// Forgets the cursor; returns whether there was one.
+/// Forgets the cursor's position; returns whether there was a cursor.
 pub(super) fn reset(transaction: &Transaction<'_>, lease: &Token) -> Result<bool, Fault> {
     let claimed = lease::check(transaction, lease)?;
-    let forgotten = transaction
-        .prepare_cached("UPDATE sync SET cursor = NULL WHERE number = ?1 AND cursor IS NOT NULL")?
-        .execute([claimed.sync])?;
-    Ok(forgotten > 0)
+    let Some(cursor) = cursor(transaction, &lease.sync)? else { return Ok(false) };
+    let kept = Cursor { position: None, ..cursor };
+    transaction
+        .prepare_cached("UPDATE sync SET cursor = ?2 WHERE number = ?1")?
+        .execute(params![claimed.sync, codec::cursor_text(&kept)?])?;
+    Ok(true)
 }

@@ -20,6 +20,7 @@ pub(super) fn create(connection: &Connection) -> Result<(), Fault> {
            stamp     BLOB CHECK (length(stamp) = 32),
            natural   BLOB CHECK (length(natural) = 32),
            hash      BLOB NOT NULL CHECK (length(hash) = 32),
+           gone      INTEGER NOT NULL CHECK (gone IN (0, 1)),
            fields    TEXT NOT NULL,
            UNIQUE (stream, record_id)
          ) STRICT;
@@ -39,8 +40,8 @@ pub(super) fn clear(connection: &Connection) -> Result<(), Fault> {
 /// Adds rows, each with its fields as JSON.
 pub(super) fn put(connection: &Connection, rows: &[(Scratch, String)]) -> Result<(), Fault> {
     let mut insert = connection.prepare_cached(
-        "INSERT OR REPLACE INTO temp.scratch (stream, record_id, version, stamp, natural, hash, fields)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR REPLACE INTO temp.scratch (stream, record_id, version, stamp, natural, hash, gone, fields)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     let mut last: Option<(&str, i64)> = None;
     for (row, fields) in rows {
@@ -50,7 +51,16 @@ pub(super) fn put(connection: &Connection, rows: &[(Scratch, String)]) -> Result
         };
         last = Some((&row.stream, stream));
         let stamp = row.stamp.map(|identity| identity.0);
-        insert.execute(params![stream, row.record_id, row.version, stamp, row.natural, row.hash, fields])?;
+        insert.execute(params![
+            stream,
+            row.record_id,
+            row.version,
+            stamp,
+            row.natural,
+            row.hash,
+            row.gone,
+            fields
+        ])?;
     }
     Ok(())
 }
@@ -94,7 +104,7 @@ pub(super) fn by_natural(connection: &Connection, natural: &[[u8; 32]]) -> Resul
 fn select<'c>(connection: &'c Connection, condition: &str) -> Result<CachedStatement<'c>, Fault> {
     Ok(connection.prepare_cached(&format!(
         "SELECT place.id, scratch.record_id, scratch.version, scratch.stamp, scratch.natural, scratch.hash,
-           scratch.fields
+           scratch.gone, scratch.fields
          FROM temp.scratch JOIN temp.scratch_stream AS place ON place.number = scratch.stream
          WHERE {condition} ORDER BY scratch.number LIMIT ?2"
     ))?)
@@ -118,7 +128,8 @@ fn read(row: &Row<'_>) -> Result<Scratch, Fault> {
         stamp: stamp.map(Identity),
         natural: row.get(4)?,
         hash: row.get(5)?,
-        fields: codec::from_json(row, 6)?,
+        gone: row.get(6)?,
+        fields: codec::from_json(row, 7)?,
     })
 }
 
