@@ -118,7 +118,7 @@ impl IntentKind {
 /// Everything that is recorded after a batch, in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Checkpoint {
-    /// Ledger changes.
+    /// Ledger changes, made in this order.
     pub ledger: Vec<LedgerChange>,
     /// Intents whose outcome is now recorded (also when the outcome is "not applied").
     pub closed: Vec<Identity>,
@@ -126,7 +126,7 @@ pub struct Checkpoint {
     pub created: Vec<Identity>,
     /// Records that failed.
     pub parked: Vec<Parked>,
-    /// Parked records that are done now.
+    /// Parked records that are done now. One that is in `parked` too has failed again.
     pub unparked: Vec<Identity>,
     /// Held deletes: when `Some`, replaces all held deletes of the sync.
     pub held: Option<Vec<Held>>,
@@ -134,7 +134,7 @@ pub struct Checkpoint {
     pub approval_used: bool,
     /// The run's totals so far (not a difference).
     pub counts: Counts,
-    /// Totals per destination stream (name as the user wrote it).
+    /// Totals per destination stream (name as the user wrote it). A stream that is not named keeps its totals.
     pub by_stream: BTreeMap<String, Counts>,
     /// The new cursor.
     pub cursor: Option<Cursor>,

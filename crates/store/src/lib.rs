@@ -90,7 +90,13 @@ impl std::fmt::Debug for Lease {
 ///
 /// Every method that writes is one transaction: when it returns `Ok`, all of it survives a crash of process and
 /// machine; when it returns an error, none of it happened (unless the error is the loss of the connection to a remote
-/// store). Methods taking a [`Lease`] fail with [`Error::Stale`] and write nothing when a newer lease exists.
+/// store). Methods taking a [`Lease`] fail with [`Error::Stale`] and write nothing when a newer lease exists; that is told
+/// before anything else that may be wrong.
+///
+/// What a caller must not ask for is refused with [`Error::Database`]: a write for a run that is not running, an account
+/// that does not close, a second owner of a destination record, empty names, ids and codes, doubles in keys and cursors that
+/// are not finite, numbers above 2^63, times before the year 0. Times are kept to the microsecond; what is below is dropped,
+/// also of times that are asked with. Names sort by their bytes.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Claims a sync for this process: raises the epoch, and turns runs that a dead process left `queued` or `running`
@@ -110,7 +116,8 @@ pub trait Store: Send + Sync {
     /// Opens a run in status running; returns its id, which rises with every run of the store.
     async fn start_run(&self, lease: &Lease, run: NewRun) -> Result<RunId, Error>;
 
-    /// Closes a run.
+    /// Closes a run, and forgets what is too old to be of use: runs that ended and began more than 90 days before, units spent
+    /// more than two days before.
     async fn finish_run(&self, lease: &Lease, run: RunId, end: RunEnd) -> Result<(), Error>;
 
     /// Runs, newest first; at most `limit`, of one sync or of all, with a status or any.
@@ -182,10 +189,10 @@ pub trait Store: Send + Sync {
     /// Forgets parked records (all of the sync, or these); returns how many. The records themselves are not touched.
     async fn drop_parked(&self, lease: &Lease, identities: Option<&[Identity]>) -> Result<u64, Error>;
 
-    /// Held deletes of one sync or all, at most `limit`.
+    /// Held deletes of one sync or all, by sync, then the oldest first, at most `limit`.
     async fn held(&self, sync: Option<&str>, limit: usize) -> Result<Vec<Held>, Error>;
 
-    /// Approves deleting up to `ceiling` records at the next complete listing.
+    /// Approves deleting up to `ceiling` records at the next complete listing; replaces an earlier approval.
     async fn approve(&self, lease: &Lease, ceiling: u64, now: Timestamp) -> Result<(), Error>;
 
     /// The standing approval.
@@ -199,9 +206,9 @@ pub trait Store: Send + Sync {
     /// Used by `verify --repair`.
     ///
     /// Edited: the hash becomes unknown, the version the one that was seen, and a record that was gone counts as live, so that
-    /// the next complete listing marks it again. Missing: the record leaves the ledger (its key
-    /// stays with the parked record), so that the next plan says create. Other kinds, and records that were made anew since,
-    /// are passed over.
+    /// the next complete listing marks it again. Missing: the record leaves the ledger (its key stays with the parked
+    /// record), so that the next plan says create. Other kinds, and records that were moved or made anew since, are passed
+    /// over. A record that is parked already keeps its key, label, attempts and first failure.
     async fn mark_drifted(
         &self,
         lease: &Lease,
@@ -223,10 +230,10 @@ pub trait Store: Send + Sync {
     /// Withdraws a record from the scratch listing.
     async fn scratch_remove(&self, stream: &str, record_id: &str) -> Result<(), Error>;
 
-    /// Scratch records with these stamps, in any stream: for each identity at most 3.
+    /// Scratch records with these stamps, in any stream: for each identity at most 3, the first that were put.
     async fn scratch_by_stamp(&self, identities: &[Identity]) -> Result<Vec<Vec<Scratch>>, Error>;
 
-    /// Scratch records without a stamp, with these natural keys: for each at most 3.
+    /// Scratch records without a stamp, with these natural keys: for each at most 3, the first that were put.
     async fn scratch_by_natural(&self, natural: &[[u8; 32]]) -> Result<Vec<Vec<Scratch>>, Error>;
 
     /// How many scratch records there are, per stream.
@@ -235,8 +242,11 @@ pub trait Store: Send + Sync {
     /// Compares ledger and scratch listing of the streams listed completely: drift first by kind, then by key; at most
     /// `limit` of each kind, and the true number of each kind.
     ///
+    /// Keys sort by their first value (numbers and times by size, before text), then as they are stored; records with the
+    /// same key or none by record id, the shorter first, then by stream id.
+    ///
     /// A record whose stamp is not its identity counts as edited; where nothing in its stream has a stamp, stamps are not
-    /// compared. Of a record that is gone only that is compared: it counts as equal when it is marked, or no longer there. A stamped record that is not the
-    /// one in the ledger is a duplicate when the ledger knows the identity, else an orphan.
+    /// compared. Of a record that is gone only that is compared: it counts as equal when it is marked, or no longer there.
+    /// A stamped record that is not the one in the ledger is a duplicate when the ledger knows the identity, else an orphan.
     async fn compare(&self, sync: &str, streams: &[String], limit: usize) -> Result<Comparison, Error>;
 }

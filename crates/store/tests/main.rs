@@ -1,4 +1,5 @@
 //! Tests of the stores: the suite of the trait on each, and what is particular to one.
 
+mod equivalence;
 mod memory;
 mod sqlite;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use syncline_core::{cursor::Cursor, run::Status};
+use syncline_core::{cursor::Cursor, run::Status, value::Value};
 
 use super::{
     Place,
     world::{SYNC, World, at, create, end, hold, id, new_run, park, row},
 };
-use crate::{Checkpoint, Drift, DriftKind, Error, Fields, Lease, LedgerChange};
+use crate::{Checkpoint, Drift, DriftKind, Error, Fields, Intent, Lease, LedgerChange, LedgerRow};
 
 pub(super) async fn a_second_claim_is_busy(place: Arc<dyn Place>) {
     let world = World::of(&place).await;
@@ -128,6 +128,25 @@ pub(super) async fn a_lease_is_checked_against_the_newest(place: Arc<dyn Place>)
     }
     store.check(&other).await.expect("the newest of its sync");
     assert_eq!(store.runs(None, None, 9).await.expect("runs"), runs, "checking changes nothing");
+}
+
+/// Whoever lost the sync must learn just that, whatever else is wrong with what they bring.
+pub(super) async fn an_old_lease_is_told_before_anything_else(place: Arc<dyn Place>) {
+    let World { store, lease, run } = World::of(&place).await;
+    let old = Lease { sync: lease.sync.clone(), epoch: lease.epoch, guard: Box::new(()) };
+    drop(lease);
+    let _new = store.claim(SYNC, at(1)).await.expect("a claim");
+    let unstorable = LedgerRow { key: vec![Value::Float64(f64::NAN)], ..row(1) };
+    let intent = Intent { row: unstorable.clone(), ..create(1) };
+    let checkpoint = Checkpoint { ledger: vec![LedgerChange::Put(unstorable)], ..Checkpoint::default() };
+    let stale = [
+        ("intend", store.intend(&old, run, &[intent]).await),
+        ("checkpoint", store.checkpoint(&old, run, checkpoint).await),
+        ("approve", store.approve(&old, u64::MAX, at(1)).await),
+    ];
+    for (method, outcome) in stale {
+        assert!(matches!(outcome, Err(Error::Stale { .. })), "{method}: {outcome:?}");
+    }
 }
 
 pub(super) async fn a_claim_interrupts_what_was_running(place: Arc<dyn Place>) {

@@ -21,7 +21,8 @@ use crate::Store;
 /// Where one store lives: empty at first. A store that is opened there again finds what was there before.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Opens the store of this place. Earlier stores of the place have been dropped.
+    /// Opens the store of this place. In the suite, earlier stores of the place have been dropped; the test that compares stores
+    /// opens one per process.
     async fn open(&self) -> Arc<dyn Store>;
 }
 
@@ -59,6 +60,7 @@ cases! {
         a_dropped_lease_can_be_claimed_at_once,
         an_old_lease_writes_nothing,
         a_lease_is_checked_against_the_newest,
+        an_old_lease_is_told_before_anything_else,
         a_claim_interrupts_what_was_running,
         leases_of_two_syncs_do_not_meet,
     }
@@ -69,6 +71,7 @@ cases! {
         a_finished_run_takes_no_more_writes,
         old_runs_and_spent_units_are_forgotten,
         spent_units_add_up,
+        times_are_kept_to_the_microsecond,
     }
     ledger {
         entries_come_back_in_order,
@@ -108,6 +111,8 @@ cases! {
         output_is_bounded_and_totals_are_true,
         a_destination_without_stamps_is_compared,
         drifted_records_are_planned_again,
+        a_record_that_moved_since_is_not_marked,
+        drift_is_told_by_key,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use syncline_core::{counts::Counts, run::Status, sync::Mode};
 
 use super::{
     Place,
-    world::{SYNC, World, at, create, days, end, new_run},
+    world::{SYNC, World, at, create, days, end, new_run, park},
 };
 use crate::{Checkpoint, Error, NewRun, RunEnd};
 
@@ -145,4 +145,28 @@ pub(super) async fn spent_units_add_up(place: Arc<dyn Place>) {
     assert_eq!(spent(at(1) + SignedDuration::from_micros(1)).await, [(at(3), 30)]);
     assert!(spent(at(0)).await.is_sorted_by_key(|(when, _)| *when), "oldest first");
     assert_eq!(world.store.spent("unheard of", at(0)).await.expect("spent"), []);
+}
+
+pub(super) async fn times_are_kept_to_the_microsecond(place: Arc<dyn Place>) {
+    let World { store, lease, run } = World::of(&place).await;
+    let nanos = |nanos| Timestamp::from_nanosecond(nanos).expect("a time of our era");
+    let before_all: Timestamp = "-000001-01-01T00:00:00Z".parse().expect("a time before our era");
+    let spend = |at| Checkpoint { spent: vec![("tenant".to_owned(), 1)], at, ..Checkpoint::default() };
+    for at in [nanos(5_999), nanos(-1_500)] {
+        store.checkpoint(&lease, run, spend(at)).await.expect("a checkpoint");
+    }
+    let spent = async |since| store.spent("tenant", since).await.expect("spent");
+    assert_eq!(spent(before_all).await, [(nanos(-2_000), 1), (nanos(5_000), 1)], "what is below is dropped");
+    assert_eq!(spent(nanos(5_999)).await, [(nanos(5_000), 1)], "also of times that are asked with");
+    assert_eq!(spent(nanos(6_000)).await, []);
+
+    let refused = store.checkpoint(&lease, run, spend(before_all)).await;
+    assert!(matches!(refused, Err(Error::Database { .. })), "{refused:?}");
+    let checkpoint = Checkpoint { parked: vec![park(1, 0, 0)], ..Checkpoint::default() };
+    store.checkpoint(&lease, run, checkpoint).await.expect("a checkpoint");
+    assert_eq!(store.parked(None, Some(before_all), 9).await.expect("parked"), []);
+    let year_0 = "0000-01-15T00:00:00Z".parse().expect("a time of our era");
+    let end = RunEnd { at: year_0, ..end(Status::Succeeded, 0) };
+    store.finish_run(&lease, run, end).await.expect("nothing is old enough to be forgotten");
+    assert_eq!(spent(before_all).await.len(), 2);
 }

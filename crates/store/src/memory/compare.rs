@@ -137,7 +137,8 @@ impl First {
             }
             // As the stored key has them: these have no order that means anything to people.
             Some(value @ (Value::Binary(_) | Value::Uuid(_) | Value::List(_))) => {
-                Self::Text(rules::label(std::slice::from_ref(value)))
+                let stored = serde_json::to_value(value).unwrap_or_default();
+                Self::Text(stored.get("v").map(ToString::to_string).unwrap_or_default())
             }
         }
     }

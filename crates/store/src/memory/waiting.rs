@@ -140,9 +140,9 @@ impl State {
             let (Some(identity), Some((kind, message))) = (drift.identity, rules::repair(drift.kind)) else {
                 continue;
             };
-            let known = sync.ledger.get(&identity).filter(|row| row.entry.record_id == drift.record_id);
-            // Removed from the ledger, or made anew, since it was compared.
-            let Some(known) = known else { continue };
+            // Removed from the ledger, moved or made anew since it was compared.
+            let is_same = sync.ledger.owner(&drift.stream, &drift.record_id) == Some(&identity);
+            let Some(known) = sync.ledger.get(&identity).filter(|_| is_same) else { continue };
             let record = sync.parked.entry(identity).or_insert_with(|| Parked {
                 sync: lease.sync.clone(),
                 identity,

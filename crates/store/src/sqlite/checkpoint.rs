@@ -28,14 +28,16 @@ impl Prepared {
     }
 }
 
+/// Records a checkpoint. What could not be prepared is told only to who still holds the sync.
 pub(super) fn apply(
     transaction: &Transaction<'_>,
     lease: &Token,
     run: RunId,
     checkpoint: &Checkpoint,
-    prepared: &Prepared,
+    prepared: Result<Prepared, Fault>,
 ) -> Result<(), Fault> {
     let claimed = lease::check(transaction, lease)?;
+    let prepared = prepared?;
     runs::record_counts(transaction, &claimed, run, &checkpoint.counts, &checkpoint.by_stream)?;
 
     let mut streams = StreamNumbers::default();

@@ -16,6 +16,11 @@ pub(super) fn time_text(time: Timestamp) -> Result<String, Fault> {
     if text.len() == 27 { Ok(text) } else { Err(Fault::Broken("a time before year 0".to_owned())) }
 }
 
+/// A time for comparing with stored ones. Before year 0 nothing is stored, and the empty text sorts before all.
+pub(super) fn bound_text(time: Timestamp) -> String {
+    time_text(time).unwrap_or_default()
+}
+
 pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp, Fault> {
     parsed(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?, "time")
 }
@@ -160,7 +165,9 @@ mod tests {
         assert_eq!(stored("2026-11-22T03:20:00Z"), "2026-11-22T03:20:00.000000Z");
         assert_eq!(stored("2026-11-22T03:20:00.1234567Z"), "2026-11-22T03:20:00.123456Z");
         assert!(stored("2026-11-22T03:20:00.9Z") < stored("2026-11-22T03:20:01Z"));
-        assert!(time_text(time("-000001-01-01T00:00:00Z")).is_err());
+        let long_ago = time("-000001-01-01T00:00:00Z");
+        assert!(time_text(long_ago).is_err());
+        assert!(bound_text(long_ago) < stored("0000-01-01T00:00:00Z"));
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub(super) fn compare(
 
 fn set_listed(connection: &Connection, streams: &[String]) -> Result<(), Fault> {
     connection.prepare_cached("DELETE FROM temp.listed")?.execute([])?;
+    // Numbered in the order of their ids.
     let mut streams: Vec<&String> = streams.iter().collect();
     streams.sort_unstable();
     streams.dedup();
@@ -75,7 +76,7 @@ fn set_listed(connection: &Connection, streams: &[String]) -> Result<(), Fault> 
         let in_scratch = scratch::known_stream(connection, stream)?;
         connection
             .prepare_cached(
-                "INSERT INTO temp.listed VALUES (?1, ?2,
+                "INSERT INTO temp.listed (ledger, scratch, stamped) VALUES (?1, ?2,
                    EXISTS (SELECT 1 FROM temp.scratch WHERE stream = ?2 AND stamp IS NOT NULL))",
             )?
             .execute(params![in_ledger, in_scratch])?;
@@ -103,8 +104,15 @@ fn totals(connection: &Connection, sync: i64, comparison: &mut Comparison) -> Re
     Ok(())
 }
 
-/// The first drifted records of a kind, by key: the first key value as it sorts by itself (9 before 10), then the whole
-/// key. Records without a key by their id, the shorter first, which does the same for numbers.
+/// The first value of a key as it sorts by itself, 9 before 10: of a timestamp, its microseconds.
+macro_rules! first_value {
+    ($key:literal) => {
+        concat!("coalesce(json_extract(", $key, ", '$[0].v.micros'), json_extract(", $key, ", '$[0].v'))")
+    };
+}
+
+/// The first drifted records of a kind, by key: its first value, then the whole key. Then, and without a key, by record id,
+/// the shorter first, which does for numbers what sorting by value does; and by stream, so that the order is one.
 fn first(
     connection: &Connection,
     sync: i64,
@@ -120,20 +128,26 @@ fn first(
     // Chosen by numbers alone, so that the sorter stays small; the wide columns are read for what is shown.
     let sql = format!(
         "WITH chosen AS MATERIALIZED (
-           SELECT ledger.identity AS identity, scratch.number AS number {side} {glue} {case} = ?2
-           ORDER BY (SELECT json_extract(key, '$[0].v') FROM ledger_detail WHERE seq = ledger.seq),
+           SELECT ledger.identity AS identity, scratch.number AS number, listed.number AS place
+           {side} {glue} {case} = ?2
+           ORDER BY (SELECT {first_chosen} FROM ledger_detail WHERE seq = ledger.seq),
              (SELECT key FROM ledger_detail WHERE seq = ledger.seq),
-             length(scratch.record_id), scratch.record_id
+             length(coalesce(scratch.record_id, ledger.record_id)), coalesce(scratch.record_id, ledger.record_id),
+             listed.number
            LIMIT ?3)
          SELECT coalesce(ledger.identity, scratch.stamp), coalesce(found.id, expected.id),
-           coalesce(scratch.record_id, ledger.record_id), scratch.version, detail.key, detail.fields, scratch.fields
+           coalesce(scratch.record_id, ledger.record_id) AS record_id, scratch.version, detail.key, detail.fields,
+           scratch.fields
          FROM chosen
          LEFT JOIN temp.scratch ON scratch.number = chosen.number
          LEFT JOIN temp.scratch_stream AS found ON found.number = scratch.stream
          LEFT JOIN ledger ON ledger.sync = ?1 AND ledger.identity = chosen.identity
          LEFT JOIN stream AS expected ON expected.number = ledger.stream
          LEFT JOIN ledger_detail AS detail ON detail.seq = ledger.seq
-         ORDER BY json_extract(detail.key, '$[0].v'), detail.key, length(scratch.record_id), scratch.record_id"
+         ORDER BY {first_shown}, detail.key, length(coalesce(scratch.record_id, ledger.record_id)),
+           coalesce(scratch.record_id, ledger.record_id), chosen.place",
+        first_chosen = first_value!("key"),
+        first_shown = first_value!("detail.key"),
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![sync, word, codec::limit(limit)])?;

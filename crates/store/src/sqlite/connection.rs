@@ -115,8 +115,10 @@ fn open(options: &Options) -> Result<Connections, Fault> {
         connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, options)?;
     // The file may be a link; now that it exists, follow it.
     let path = path.canonicalize()?;
+    let gate = migrate::gate(&lease::folder(&path)?.join("open"))?;
     set_up_writer(&writer, options)?;
-    migrate::migrate(&mut writer, &lease::folder(&path)?.join("open"))?;
+    migrate::migrate(&mut writer)?;
+    drop(gate);
     // The file's name must outlive a crash of the machine as well as its contents.
     #[cfg(unix)]
     if let Some(folder) = path.parent() {

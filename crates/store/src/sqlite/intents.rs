@@ -12,13 +12,15 @@ use super::{
 };
 use crate::{Intent, LedgerRow, RunId};
 
+/// Adds intents, each with its JSON. What could not be made into JSON is told only to who still holds the sync.
 pub(super) fn intend(
     transaction: &Transaction<'_>,
     lease: &Token,
     run: RunId,
-    intents: &[(Intent, Wide)],
+    intents: Result<Vec<(Intent, Wide)>, Fault>,
 ) -> Result<(), Fault> {
     let claimed = lease::check(transaction, lease)?;
+    let intents = intents?;
     runs::expect_running(transaction, &claimed, run)?;
     let run = codec::signed(run)?;
     let mut streams = StreamNumbers::default();
@@ -27,7 +29,7 @@ pub(super) fn intend(
            from_stream, from_record, created)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
-    for (Intent { kind, row, from, created }, wide) in intents {
+    for (Intent { kind, row, from, created }, wide) in &intents {
         let from_stream = match from {
             Some((stream, _)) => Some(streams.of(transaction, stream)?),
             None => None,

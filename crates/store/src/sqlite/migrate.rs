@@ -8,13 +8,19 @@ use super::fault::Fault;
 
 refinery::embed_migrations!("migrations/sqlite");
 
-/// Applies the migrations that the file does not have yet, all or none.
+/// Waits for the gate: a file that is locked while a store is opened, so that two processes do not both make it.
 ///
-/// Refinery looks and then writes, without a lock in between; `gate` is a file that is locked meanwhile, so that two
-/// processes that open a new store at once do not both create the tables.
-pub(super) fn migrate(connection: &mut Connection, gate: &Path) -> Result<(), Fault> {
-    let gate = File::options().create(true).truncate(false).write(true).open(gate)?;
+/// SQLite looks whether the file is in write-ahead mode and then changes it, refinery looks which tables there are and then
+/// creates them, both without a lock in between. Of two that met in SQLite's gap, one would be told at once that the
+/// database is locked, whatever its busy time-out.
+pub(super) fn gate(path: &Path) -> Result<File, Fault> {
+    let gate = File::options().create(true).truncate(false).write(true).open(path)?;
     gate.lock()?;
+    Ok(gate)
+}
+
+/// Applies the migrations that the file does not have yet, all or none. The caller holds the gate.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
     let runner = migrations::runner().set_grouped(true);
     let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
     let found = last_applied(connection)?;

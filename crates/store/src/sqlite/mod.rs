@@ -159,8 +159,8 @@ impl Store for SqliteStore {
     async fn intend(&self, lease: &Lease, run: RunId, intents: &[Intent]) -> Result<(), Error> {
         let token = Token::from(lease);
         let intents = intents.iter().map(|intent| Ok((intent.clone(), Wide::of(&intent.row)?)));
-        let intents: Vec<_> = intents.collect::<Result<_, _>>().map_err(self.broken())?;
-        self.connections.write(move |transaction| intents::intend(transaction, &token, run, &intents)).await
+        let intents = intents.collect::<Result<Vec<_>, _>>();
+        self.connections.write(move |transaction| intents::intend(transaction, &token, run, intents)).await
     }
 
     async fn open_intents(&self, sync: &str) -> Result<Vec<Intent>, Error> {
@@ -170,9 +170,9 @@ impl Store for SqliteStore {
 
     async fn checkpoint(&self, lease: &Lease, run: RunId, checkpoint: Checkpoint) -> Result<(), Error> {
         let token = Token::from(lease);
-        let prepared = Prepared::of(&checkpoint).map_err(self.broken())?;
+        let prepared = Prepared::of(&checkpoint);
         self.connections
-            .write(move |transaction| checkpoint::apply(transaction, &token, run, &checkpoint, &prepared))
+            .write(move |transaction| checkpoint::apply(transaction, &token, run, &checkpoint, prepared))
             .await
     }
 

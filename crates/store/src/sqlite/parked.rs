@@ -28,7 +28,7 @@ pub(super) fn list(
          WHERE (?1 IS NULL OR sync.name = ?1) AND (?2 IS NULL OR parked.retry_at <= ?2)
          ORDER BY parked.first_at, sync.name, parked.identity LIMIT ?3",
     )?;
-    let due = due.map(codec::time_text).transpose()?;
+    let due = due.map(codec::bound_text);
     let mut rows = statement.query(params![sync, due, codec::limit(limit)])?;
     let mut parked = Vec::new();
     while let Some(row) = rows.next()? {
@@ -225,6 +225,7 @@ pub(super) fn mark_drifted(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let sync = lease::check(transaction, lease)?.sync;
+    let (now, run) = (codec::time_text(now)?, codec::signed(run)?);
     for drift in drifted {
         let Some(identity) = &drift.identity else { continue };
         let Some((kind, message)) = rules::repair(drift.kind) else { continue };
@@ -236,6 +237,7 @@ pub(super) fn mark_drifted(
                  SELECT ?1, ?2, detail.key, ?3, ?4, ?9, ?5, 0, ?6, ?6, ?6, ?7
                  FROM ledger JOIN ledger_detail AS detail ON detail.seq = ledger.seq
                  WHERE ledger.sync = ?1 AND ledger.identity = ?2 AND ledger.record_id = ?8
+                   AND ledger.stream = (SELECT number FROM stream WHERE id = ?10)
                  ON CONFLICT (sync, identity) DO UPDATE SET kind = excluded.kind, code = excluded.code,
                    message = excluded.message, last_at = excluded.last_at, retry_at = excluded.retry_at,
                    run = excluded.run",
@@ -246,13 +248,14 @@ pub(super) fn mark_drifted(
                 drift.label,
                 kind.as_str(),
                 message,
-                codec::time_text(now)?,
-                codec::signed(run)?,
+                now,
+                run,
                 drift.record_id,
                 DRIFT,
+                drift.stream,
             ])?;
         if known == 0 {
-            // Removed from the ledger, or made anew, since it was compared.
+            // Removed from the ledger, moved or made anew since it was compared.
             continue;
         }
         if drift.kind == DriftKind::Missing {

@@ -132,7 +132,7 @@ fn forget(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
                 "DELETE FROM run WHERE id IN (SELECT id FROM run
                    WHERE started_at < ?1 AND finished_at IS NOT NULL ORDER BY started_at LIMIT ?2)",
             )?
-            .execute(params![codec::time_text(before)?, codec::limit(FORGOTTEN_MAX)])?;
+            .execute(params![codec::bound_text(before), codec::limit(FORGOTTEN_MAX)])?;
     }
     if let Ok(before) = now.checked_sub(SPENT_KEPT) {
         transaction
@@ -140,7 +140,7 @@ fn forget(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
                 "DELETE FROM spent WHERE (budget, at) IN (SELECT budget, at FROM spent
                    WHERE at < ?1 ORDER BY at LIMIT ?2)",
             )?
-            .execute(params![codec::time_text(before)?, codec::limit(FORGOTTEN_MAX)])?;
+            .execute(params![codec::bound_text(before), codec::limit(FORGOTTEN_MAX)])?;
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ pub(super) fn spent(
 ) -> Result<Vec<(Timestamp, u64)>, Fault> {
     let mut statement = connection
         .prepare_cached("SELECT at, units FROM spent WHERE budget = ?1 AND at >= ?2 ORDER BY at")?;
-    let mut rows = statement.query(params![budget, codec::time_text(since)?])?;
+    let mut rows = statement.query(params![budget, codec::bound_text(since)])?;
     let mut spent = Vec::new();
     while let Some(row) = rows.next()? {
         spent.push((codec::time(row, 0)?, codec::unsigned(row, 1)?));

@@ -27,7 +27,9 @@ pub(super) fn create(connection: &Connection) -> Result<(), Fault> {
          CREATE INDEX temp.scratch_stamp ON scratch (stamp) WHERE stamp IS NOT NULL;
          CREATE INDEX temp.scratch_natural ON scratch (natural) WHERE natural IS NOT NULL AND stamp IS NULL;
          -- the streams of one comparison: number in the ledger, number in the scratch listing, whether it has stamps
-         CREATE TEMP TABLE listed (ledger INTEGER, scratch INTEGER, stamped INTEGER NOT NULL) STRICT;",
+         CREATE TEMP TABLE listed (
+           number INTEGER PRIMARY KEY, ledger INTEGER, scratch INTEGER, stamped INTEGER NOT NULL
+         ) STRICT;",
     )?;
     Ok(())
 }

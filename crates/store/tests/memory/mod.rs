@@ -15,7 +15,7 @@ const SYNC: &str = "projects";
 
 /// A disk of its own.
 #[derive(Default)]
-struct OnDisk(Disk);
+pub(crate) struct OnDisk(Disk);
 
 #[async_trait]
 impl Place for OnDisk {

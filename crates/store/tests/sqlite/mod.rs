@@ -15,7 +15,7 @@ use syncline_store::{
 use tempfile::TempDir;
 
 /// A folder of its own for a store, removed at the end.
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
     fn path(&self) -> PathBuf {
@@ -31,7 +31,7 @@ impl Folder {
     }
 }
 
-fn fresh() -> Folder {
+pub(crate) fn fresh() -> Folder {
     Folder(TempDir::new().expect("a folder for the test"))
 }
 
