@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod example;
+mod failpoints;
 mod help;
 mod kill;
 mod kit;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use syncline_connect::destination::{Listed, Record};
-use syncline_core::{identity::Identity, mapping::Mapped, plan::Fields};
+use syncline_core::{failpoint, identity::Identity, mapping::Mapped, plan::Fields};
 use syncline_store::{Entry, Scratch};
 
 use crate::{Bound, Engine, Error, deletes};
@@ -28,7 +28,9 @@ pub(crate) async fn first(engine: &Engine, bound: &Bound) -> Result<bool, Error>
     if bound.sync.adopt.is_none() && deletes::known(engine, bound).await? > 0 {
         return Ok(false);
     }
-    Ok(list(engine, bound).await?.iter().any(|(_, records)| *records > 0))
+    let listed = list(engine, bound).await?;
+    failpoint!("engine.contact.listed", Error::failpoint);
+    Ok(listed.iter().any(|(_, records)| *records > 0))
 }
 
 /// Lists every stream of the sync completely into the scratch listing. Returns the number of records per stream.

@@ -48,6 +48,13 @@ impl Error {
         move |source| Self::Connect { doing, source }
     }
 
+    /// The error of a failpoint.
+    #[cfg(debug_assertions)]
+    pub(crate) fn failpoint(place: &str) -> Self {
+        let source = syncline_connect::Error::failpoint(syncline_connect::error::Kind::Unanswered, place);
+        Self::Connect { doing: "going on".into(), source }
+    }
+
     /// Stable code that is stored with the run.
     pub fn code(&self) -> &'static str {
         match self {

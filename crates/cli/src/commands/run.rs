@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use serde_json::json;
-use syncline_core::{counts::Counts, run::Status, sync::Sync};
+use syncline_core::{counts::Counts, failpoint, run::Status, sync::Sync};
 use syncline_engine::{
     Bound, Engine,
     run::{Options, Report, run as run_sync},
@@ -51,7 +51,9 @@ pub(crate) async fn open(
 ) -> Result<Bound, Failure> {
     let opening = unless_cancelled(cancel, systems.open(&opened.loaded.project, sync));
     let (bound, found) = Box::pin(opening).await.map_err(|failure| failure.about(&sync.name))?;
-    bound.ok_or_else(|| check::refuse(opened, sync, &found))
+    let bound = bound.ok_or_else(|| check::refuse(opened, sync, &found))?;
+    failpoint!("cli.run.opened", |place| crate::failpoint::failure(place).about(&sync.name));
+    Ok(bound)
 }
 
 /// A run that could not begin.
