@@ -246,6 +246,12 @@ impl Mapping {
             .collect()
     }
 
+    /// The values behind canonical fields; `None` where they do not say all of it.
+    pub fn values_of(&self, stream: usize, fields: &Fields) -> Option<Vec<Value<'static>>> {
+        let of = |field: &Field| Value::of_json(fields.get(&field.name)?, &field.kind);
+        self.streams[stream].fields.iter().map(of).collect()
+    }
+
     /// Hash of the values of some mapped fields, for pairing records by natural key; `None` when one is null.
     pub fn natural_key(&self, stream: usize, by: &[usize], values: &[Value<'_>]) -> Option<[u8; 32]> {
         let fields = &self.streams[stream].fields;

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use syncline_core::{
+    canonical::{ContentHash, canonical},
     failpoint,
     guard::{self, Verdict},
     identity::Identity,
@@ -92,7 +93,8 @@ pub(crate) fn work(
             let (index, value) = bound.mapping.gone_value(stream, now.as_microsecond())?;
             let mapped = &bound.mapping.streams[stream].fields;
             let mut values = vec![Value::Null; mapped.len()];
-            row.fields.insert(mapped[index].name.clone(), value.to_json());
+            row.hash = marked(bound, stream, entry, &fields, (index, &value));
+            row.fields.insert(mapped[index].name.clone(), canonical(value.clone(), &mapped[index]).to_json());
             values[index] = value;
             row.gone = true;
             (IntentKind::Update, values, vec![index])
@@ -110,6 +112,23 @@ pub(crate) fn work(
         stamp: false,
         note: None,
     })
+}
+
+/// The hash of what a record holds with its mark; `None` where nobody knows what it holds without.
+fn marked(
+    bound: &Bound,
+    stream: usize,
+    entry: &Entry,
+    fields: &Fields,
+    (index, mark): (usize, &Value<'static>),
+) -> Option<ContentHash> {
+    let hash = |values: &[Value<'_>]| bound.mapping.hash(stream, values, &mut Vec::new());
+    let mut values = bound.mapping.values_of(stream, fields)?;
+    if entry.hash != Some(hash(&values)) {
+        return None;
+    }
+    values[index] = mark.clone();
+    Some(hash(&values))
 }
 
 /// A record that is gone and whose delete waits for approval.

@@ -168,6 +168,7 @@ impl<'a> Planner<'a> {
         let mut in_batch = HashSet::with_capacity(batch.len());
         let mut unknown: Vec<(usize, Identity, Mapped<'_>)> = Vec::new();
         let mut updates: Vec<(usize, Identity, Entry, Mapped<'_>)> = Vec::new();
+        let mut tombstones = Vec::new();
         for ((row, identity), mapped) in identities.into_iter().enumerate().zip(mapped) {
             let identity = match identity {
                 Ok(identity) => identity,
@@ -181,7 +182,7 @@ impl<'a> Planner<'a> {
             };
             let entry = entries.next().flatten();
             if batch.op(row) == RecordOp::Delete {
-                self.tombstone(row, identity, entry, batch, &mut plan);
+                tombstones.push((row, identity, entry));
                 continue;
             }
             if !in_batch.insert(identity) || self.repeated(identity, entry.as_ref()) {
@@ -228,6 +229,7 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        self.plan_tombstones(batch, tombstones, &mut plan).await?;
         self.plan_unknown(batch, unknown, &mut plan).await?;
         self.plan_updates(batch, updates, &mut plan).await?;
         plan.steps.sort_by_key(|(row, _)| *row);
@@ -284,21 +286,46 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A tombstone of a known record. In a full listing it counts like an absence; otherwise those that come after the guard is
-    /// reached are held until a complete listing judges them.
+    /// Tombstones. In a full listing they count like absences.
+    async fn plan_tombstones(
+        &mut self,
+        batch: &Batch,
+        tombstones: Vec<(usize, Identity, Option<Entry>)>,
+        plan: &mut BatchPlan,
+    ) -> Result<(), Error> {
+        if tombstones.is_empty() {
+            return Ok(());
+        }
+        let counts = |entry: &Entry| self.seen.is_none() && !entry.gone;
+        let (live, others): (Vec<_>, Vec<_>) =
+            tombstones.into_iter().partition(|(.., entry)| entry.as_ref().is_some_and(counts));
+        let identities: Vec<Identity> = live.iter().map(|(_, identity, _)| *identity).collect();
+        let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
+        for ((row, identity, entry), details) in live.into_iter().zip(details) {
+            let fields = details.map(|d| d.fields).unwrap_or_default();
+            self.tombstone(row, identity, entry, batch, fields, plan);
+        }
+        for (row, identity, _) in others {
+            self.tombstone(row, identity, None, batch, Fields::new(), plan);
+        }
+        Ok(())
+    }
+
+    /// A tombstone of a live record, or of none that is to be deleted. Those that come after the guard is reached are held
+    /// until a complete listing judges them.
     fn tombstone(
         &mut self,
         row: usize,
         identity: Identity,
-        entry: Option<Entry>,
+        live: Option<Entry>,
         batch: &Batch,
+        fields: Fields,
         plan: &mut BatchPlan,
     ) {
-        let live = entry.filter(|entry| self.seen.is_none() && !entry.gone);
         let key = self.bound.mapping.key_values(batch, row);
         let step = live.and_then(|entry| {
             let now = self.engine.clock.now();
-            let work = crate::deletes::work(self.bound, identity, &entry, key.clone(), Fields::new(), now)?;
+            let work = crate::deletes::work(self.bound, identity, &entry, key.clone(), fields, now)?;
             self.tombstones += 1;
             let listed = self.known.saturating_sub(self.tombstones).max(1);
             Some(match guard::judge(&self.bound.sync.deletes, self.tombstones, self.known, listed, None) {

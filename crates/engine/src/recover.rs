@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use syncline_connect::destination::{Applied, Record, Stamp};
-use syncline_core::{identity::Identity, schema::Stream};
+use syncline_core::{identity::Identity, schema::Stream, sync::OnEdit};
 use syncline_store::{Intent, IntentKind, LedgerChange, LedgerRow};
 
 use crate::{Bound, Engine, Error, writer::Writer};
@@ -77,14 +77,24 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], resolution: &mut Re
             resolution.closed.push(identity);
         }
         (IntentKind::Update, [record, ..]) => {
-            let row = settled(bound, &intent.row, record);
-            if row.hash.is_some() && !row.gone {
-                resolution.ledger.push(LedgerChange::Put(row));
-            }
+            resolution.ledger.extend(updated(bound, &intent.row, record).map(LedgerChange::Put));
             resolution.closed.push(identity);
         }
         (IntentKind::Delete, _) => resolution.closed.push(identity),
     }
+}
+
+/// The ledger row after an update that may have been applied; `None`: the ledger is right as it is.
+fn updated(bound: &Bound, intended: &LedgerRow, record: &Record) -> Option<LedgerRow> {
+    let row = settled(bound, intended, record);
+    if row.hash.is_some() {
+        return Some(row);
+    }
+    // In the version that the update expected, the record still is what the ledger says. In another one somebody edited
+    // it, perhaps on top of our update. It is planned anew, without a mark: that follows again if its source record is
+    // still away. Where edits are reported, the old version in the ledger lets the next update find them.
+    let untouched = intended.version.is_some() && record.version == intended.version;
+    (!untouched && bound.sync.on_edit == OnEdit::Overwrite).then_some(LedgerRow { gone: false, ..row })
 }
 
 /// The ledger row of a record that was found: with the intended hash when it holds what was intended, and with none when it
