@@ -53,6 +53,25 @@ fn an_error_stops_the_run_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn a_run_that_cannot_begin_says_what_to_do_next() {
+    let mut place = Place::after_first_run(3);
+    place.set(VARIABLE, "store.claim.before_commit=error");
+    assert_eq!(
+        place.syncline(&["run", "-q"]).with_code(1).err,
+        "syncline failpoint store.claim.before_commit: error\n\
+         error: projects: the store failed: store .syncline/store.db: failpoint store.claim.before_commit: an error was asked for\n\
+         hint: look at the store's file, its disk and its permissions, then try again; what is recorded stays\n"
+    );
+    place.set(VARIABLE, "connect.sharepoint.before_send=error");
+    let ended = place.syncline(&["run", "-q"]).with_code(1);
+    assert!(
+        ended.err.ends_with("\nhint: what was done is recorded; `syncline run` goes on from there\n"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
 fn a_delay_waits_for_a_line_and_keeps_others_out() {
     let mut place = Place::after_first_run(5);
     place.set(VARIABLE, "engine.send.before=delay");

@@ -80,6 +80,9 @@ impl Error {
             Self::Store(syncline_store::Error::Locked { .. }) => {
                 Some("another program has the store file open for writing; close it and run again".into())
             }
+            Self::Store(syncline_store::Error::Database { .. }) => Some(
+                "look at the store's file, its disk and its permissions, then try again; what is recorded stays".into(),
+            ),
             Self::Definition { .. } => Some("run `syncline check` for every problem and its place".into()),
             Self::Store(_) | Self::Unbalanced { .. } | Self::Cancelled => None,
         }
