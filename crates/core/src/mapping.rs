@@ -225,13 +225,25 @@ impl Mapping {
         Ok(Some(Mapped { stream, values, hash }))
     }
 
-    /// The content hash of values of one stream's mapped fields.
+    /// Whether a record with these values is marked as gone; never without the soft policy.
+    pub fn is_gone(&self, values: &[Value<'_>]) -> bool {
+        self.gone_at().is_some_and(|at| !matches!(values[at], Value::Null | Value::Boolean(false)))
+    }
+
+    fn gone_at(&self) -> Option<usize> {
+        self.origins.iter().position(|o| matches!(o.from, Source::Gone))
+    }
+
+    /// The content hash of values of one stream's mapped fields. A mark as gone is not content: it is a state of its own
+    /// ([`Mapping::is_gone`]), and a marked record has the hash it had while it lived.
     pub fn hash(&self, stream: usize, values: &[Value<'_>], scratch: &mut Vec<u8>) -> ContentHash {
         scratch.clear();
         scratch.push(canonical::VERSION);
         scratch.extend_from_slice(&self.names);
-        for (value, field) in values.iter().zip(self.streams[stream].fields.iter()) {
-            canonical::write(&canonical(value.clone(), field), scratch);
+        let gone_at = self.gone_at();
+        for (at, (value, field)) in values.iter().zip(self.streams[stream].fields.iter()).enumerate() {
+            let value = if gone_at == Some(at) { Value::Null } else { value.clone() };
+            canonical::write(&canonical(value, field), scratch);
         }
         *blake3::hash(scratch).as_bytes()
     }
@@ -244,12 +256,6 @@ impl Mapping {
             .zip(fields.iter())
             .map(|(v, f)| (f.name.clone(), canonical(v.clone(), f).to_json()))
             .collect()
-    }
-
-    /// The values behind canonical fields; `None` where they do not say all of it.
-    pub fn values_of(&self, stream: usize, fields: &Fields) -> Option<Vec<Value<'static>>> {
-        let of = |field: &Field| Value::of_json(fields.get(&field.name)?, &field.kind);
-        self.streams[stream].fields.iter().map(of).collect()
     }
 
     /// Hash of the values of some mapped fields, for pairing records by natural key; `None` when one is null.
@@ -279,7 +285,7 @@ impl Mapping {
 
     /// The value that marks a record as gone, with the index of its field; `None` without the soft policy.
     pub fn gone_value(&self, stream: usize, micros: i64) -> Option<(usize, Value<'static>)> {
-        let index = self.origins.iter().position(|o| matches!(o.from, Source::Gone))?;
+        let index = self.gone_at()?;
         let value = match self.streams[stream].fields[index].kind {
             FieldType::Boolean => Value::Boolean(true),
             FieldType::Date => Value::Date(i32::try_from(micros.div_euclid(crate::time::DAY_MICROS)).ok()?),

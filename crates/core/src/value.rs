@@ -110,33 +110,6 @@ impl Value<'_> {
         }
     }
 
-    /// The value of `kind` that [`Value::to_json`] wrote. A number in quotes is a decimal, which is the canonical form of
-    /// doubles in systems that have no other numbers. `None`: it is not of this kind, or cannot be told from another value.
-    pub fn of_json(json: &serde_json::Value, kind: &FieldType) -> Option<Value<'static>> {
-        use serde_json::Value as J;
-        Some(match (kind, json) {
-            (_, J::Null) => Value::Null,
-            (FieldType::Boolean, J::Bool(v)) => Value::Boolean(*v),
-            (FieldType::Int64, J::Number(v)) => Value::Int64(v.as_i64()?),
-            (FieldType::Float64, J::Number(v)) => Value::Float64(v.as_f64()?),
-            (FieldType::Int64 | FieldType::Float64 | FieldType::Decimal { .. }, J::String(v)) => {
-                Value::Decimal(Cow::Owned(v.clone()))
-            }
-            (FieldType::Text, J::String(v)) => Value::Text(Cow::Owned(v.clone())),
-            (FieldType::Json, J::String(v)) => Value::Json(Cow::Owned(v.clone())),
-            (FieldType::Date, J::String(v)) => Value::Date(time::parse_date(v)?),
-            (FieldType::Time, J::String(v)) => Value::Time(time::parse_time(v)?),
-            (FieldType::Timestamp { zoned }, J::String(v)) => {
-                Value::Timestamp { micros: time::parse_timestamp(v)?.0, zoned: *zoned }
-            }
-            (FieldType::Uuid, J::String(v)) => Value::Uuid(v.parse::<uuid::Uuid>().ok()?.into_bytes()),
-            (FieldType::List(of), J::Array(v)) => {
-                Value::List(v.iter().map(|item| Self::of_json(item, of)).collect::<Option<_>>()?)
-            }
-            _ => return None,
-        })
-    }
-
     /// Whether the value is of `kind` (null is of every kind).
     pub fn fits(&self, kind: &FieldType) -> bool {
         match (self, kind) {
@@ -165,36 +138,4 @@ pub fn hex(bytes: &[u8]) -> String {
         .iter()
         .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_comes_back_as_the_value_it_was() {
-        let texts = FieldType::List(Box::new(FieldType::Text));
-        let decimal = FieldType::Decimal { precision: None, scale: None };
-        for (value, kind) in [
-            (Value::Null, FieldType::Date),
-            (Value::Boolean(true), FieldType::Boolean),
-            (Value::Int64(i64::MIN), FieldType::Int64),
-            (Value::Float64(0.1), FieldType::Float64),
-            (Value::Decimal("450000.01".into()), decimal),
-            (Value::Text("\u{e4} 1".into()), FieldType::Text),
-            (Value::Json("{\"a\": 1}".into()), FieldType::Json),
-            (Value::Date(-1), FieldType::Date),
-            (Value::Time(5), FieldType::Time),
-            (Value::Timestamp { micros: -1, zoned: true }, FieldType::Timestamp { zoned: true }),
-            (Value::Timestamp { micros: 1, zoned: false }, FieldType::Timestamp { zoned: false }),
-            (Value::Uuid([7; 16]), FieldType::Uuid),
-            (Value::List(vec![Value::Text("a".into()), Value::Text("b".into())]), texts),
-        ] {
-            assert_eq!(Value::of_json(&value.to_json(), &kind), Some(value));
-        }
-        let double = Value::of_json(&"10.25".into(), &FieldType::Float64);
-        assert_eq!(double, Some(Value::Decimal("10.25".into())), "a canonical double");
-        assert_eq!(Value::of_json(&1.into(), &FieldType::Text), None);
-        assert_eq!(Value::of_json(&"6162".into(), &FieldType::Binary), None, "not needed so far");
-    }
 }

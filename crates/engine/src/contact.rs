@@ -6,7 +6,7 @@ use syncline_connect::destination::{Listed, Record};
 use syncline_core::{failpoint, identity::Identity, mapping::Mapped, plan::Fields};
 use syncline_store::{Entry, Scratch};
 
-use crate::{Bound, Engine, Error, deletes};
+use crate::{Bound, Engine, Error};
 
 /// How many elements of a listing are kept before they are put into the scratch listing.
 const PUT: usize = 1_000;
@@ -21,13 +21,8 @@ pub(crate) enum Match {
     Ambiguous(String),
 }
 
-/// Matches the destination before it is written, where that can find anything: when the ledger is empty (new, or lost), or when
-/// the sync adopts. A ledger that is not empty knows every record that carries our stamp, but for those of open intents.
-/// Returns whether there is anything in the scratch listing.
+/// Lists the destination before it is written. Returns whether it holds anything that could be matched.
 pub(crate) async fn first(engine: &Engine, bound: &Bound) -> Result<bool, Error> {
-    if bound.sync.adopt.is_none() && deletes::known(engine, bound).await? > 0 {
-        return Ok(false);
-    }
     let listed = list(engine, bound).await?;
     failpoint!("engine.contact.listed", Error::failpoint);
     Ok(listed.iter().any(|(_, records)| *records > 0))
@@ -79,6 +74,7 @@ fn scratch(bound: &Bound, stream: usize, adopt_by: &[usize], record: Record) -> 
             mapping.natural_key(stream, adopt_by, &record.values)
         },
         hash: mapping.hash(stream, &record.values, &mut Vec::new()),
+        gone: mapping.is_gone(&record.values),
         fields: mapping.canonical_fields(stream, &record.values),
         stamp: record.stamp.as_deref().and_then(Identity::from_stamp),
         record_id: record.id,
@@ -147,7 +143,7 @@ fn take(found: Scratch, stamped: bool) -> Match {
         record_id: found.record_id,
         version: found.version,
         hash: Some(found.hash),
-        gone: false,
+        gone: found.gone,
     };
     Match::Found { entry, fields: found.fields, stamped }
 }
@@ -164,6 +160,7 @@ mod tests {
             stamp: None,
             natural: None,
             hash: [0; 32],
+            gone: false,
             fields: Fields::new(),
         }
     }

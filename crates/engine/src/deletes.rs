@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use syncline_core::{
-    canonical::{ContentHash, canonical},
+    canonical::canonical,
     failpoint,
     guard::{self, Verdict},
     identity::Identity,
@@ -38,19 +38,19 @@ pub(crate) struct Judgement {
 
 /// Counts the records that are gone and asks the guard. `listed`: records the source showed.
 ///
-/// Ledger rows above `last_seq` were made by this run and are not gone.
+/// `is_gone` may say that an unseen ledger row does not count: it was made by this run.
 pub(crate) async fn judge(
     engine: &Engine,
     bound: &Bound,
     seen: &Seen,
-    last_seq: u64,
+    is_gone: impl Fn(&Identity, &Entry) -> bool,
     listed: u64,
 ) -> Result<Judgement, Error> {
     let mut gone = 0;
     let mut after = 0;
     loop {
         let (page, next) = engine.store.unseen(&bound.sync.name, seen, after, PAGE).await?;
-        gone += page.iter().filter(|(_, entry)| entry.seq <= last_seq).count() as u64;
+        gone += page.iter().filter(|(identity, entry)| is_gone(identity, entry)).count() as u64;
         match next {
             Some(next) => after = next,
             None => break,
@@ -89,12 +89,13 @@ pub(crate) fn work(
         DeletePolicy::Ignore => return None,
         DeletePolicy::Delete => (IntentKind::Delete, Vec::new(), Vec::new()),
         DeletePolicy::Soft { .. } => {
-            let stream = stream?;
-            let (index, value) = bound.mapping.gone_value(stream, now.as_microsecond())?;
-            let mapped = &bound.mapping.streams[stream].fields;
+            // A stream that the sync does not name any more has the fields it had; they are the same in all its streams.
+            let like = stream.unwrap_or_default();
+            let (index, value) = bound.mapping.gone_value(like, now.as_microsecond())?;
+            let mapped = &bound.mapping.streams[like].fields;
             let mut values = vec![Value::Null; mapped.len()];
-            row.hash = marked(bound, stream, entry, &fields, (index, &value));
-            row.fields.insert(mapped[index].name.clone(), canonical(value.clone(), &mapped[index]).to_json());
+            let written = canonical(value.clone(), &mapped[index]).to_json();
+            row.fields.insert(mapped[index].name.clone(), written);
             values[index] = value;
             row.gone = true;
             (IntentKind::Update, values, vec![index])
@@ -108,27 +109,11 @@ pub(crate) fn work(
         from: None,
         values,
         changed,
+        written: fields.clone(),
         old: fields,
         stamp: false,
         note: None,
     })
-}
-
-/// The hash of what a record holds with its mark; `None` where nobody knows what it holds without.
-fn marked(
-    bound: &Bound,
-    stream: usize,
-    entry: &Entry,
-    fields: &Fields,
-    (index, mark): (usize, &Value<'static>),
-) -> Option<ContentHash> {
-    let hash = |values: &[Value<'_>]| bound.mapping.hash(stream, values, &mut Vec::new());
-    let mut values = bound.mapping.values_of(stream, fields)?;
-    if entry.hash != Some(hash(&values)) {
-        return None;
-    }
-    values[index] = mark.clone();
-    Some(hash(&values))
 }
 
 /// A record that is gone and whose delete waits for approval.
@@ -151,7 +136,8 @@ impl Session<'_> {
         let ignore = self.bound.sync.deletes.policy == DeletePolicy::Ignore;
         let Some(seen) = self.planner.seen.take().filter(|_| !ignore) else { return Ok(()) };
         let last_seq = self.planner.last_seq;
-        let judgement = judge(self.engine, self.bound, &seen, last_seq, listed).await?;
+        let is_gone = |_: &Identity, entry: &Entry| entry.seq <= last_seq;
+        let judgement = judge(self.engine, self.bound, &seen, is_gone, listed).await?;
         self.read += judgement.gone;
         let hold = match &judgement.verdict {
             Verdict::Hold(reason) => Some(reason.clone()),
@@ -164,7 +150,7 @@ impl Session<'_> {
         let mut after = 0;
         loop {
             let (page, next) = self.engine.store.unseen(&self.bound.sync.name, &seen, after, PAGE).await?;
-            let page: Vec<_> = page.into_iter().filter(|(_, e)| e.seq <= last_seq).collect();
+            let page: Vec<_> = page.into_iter().filter(|(identity, e)| is_gone(identity, e)).collect();
             let identities: Vec<Identity> = page.iter().map(|(identity, _)| *identity).collect();
             let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
             for ((identity, entry), details) in page.into_iter().zip(details) {

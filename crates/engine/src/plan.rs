@@ -1,8 +1,11 @@
 //! Dry run: what a run would do, found out the same way and with nothing written anywhere.
 
+use std::collections::BTreeSet;
+
 use syncline_connect::source::FETCH_MAX;
 use syncline_core::{
     guard::Verdict,
+    identity::Identity,
     plan::{FieldChange, Fields, Planned, PlannedAction, diff},
     run::Phase,
     seen::Seen,
@@ -85,7 +88,7 @@ pub async fn plan(
 ) -> Result<Summary, Error> {
     let name = &bound.sync.name;
     let cursor = engine.store.cursor(name).await?;
-    let reading = reading(bound.sync.mode, options.mode, cursor.as_ref(), &bound.sync.fingerprint());
+    let reading = reading(&bound.sync, options.mode, cursor.as_ref());
     let mode = if reading.mode == Mode::Full { "full" } else { "incremental" };
     observer.event(&Event::Phase { phase: Phase::Fetch });
     let mut drafting = Drafting {
@@ -102,8 +105,8 @@ pub async fn plan(
     if options.only_parked {
         return Ok(drafting.summary);
     }
-    drafting.planner.last_seq = engine.store.last_seq().await?;
     drafting.planner.known = deletes::known(engine, bound).await?;
+    drafting.planner.made = (!bound.mapping.key_is_total).then(BTreeSet::new);
     drafting.planner.seen = (reading.mode == Mode::Full).then(Seen::default);
     observer.event(&Event::Phase { phase: Phase::Plan });
     let doing = format!("reading {:?}", bound.sync.from.stream);
@@ -137,14 +140,20 @@ impl Drafting<'_> {
     async fn resolve(&mut self) -> Result<(), Error> {
         let mut writer = Writer::new(self.engine, self.bound);
         let resolution = recover::resolve(self.engine, self.bound, &mut writer).await?;
+        // A run would give these rows the next numbers.
+        let mut last_seq = self.engine.store.last_seq().await?;
         for change in resolution.ledger {
             match change {
                 LedgerChange::Remove(identity) => self.planner.overlay.insert(identity, None),
                 LedgerChange::Put(row) => {
                     let known =
                         self.engine.store.find(&self.bound.sync.name, &[row.identity]).await?.pop().flatten();
+                    let seq = known.map(|k| k.seq).unwrap_or_else(|| {
+                        last_seq += 1;
+                        last_seq
+                    });
                     let entry = Entry {
-                        seq: known.map_or(0, |k| k.seq),
+                        seq,
                         stream: row.stream.into(),
                         record_id: row.record_id,
                         version: row.version,
@@ -155,6 +164,7 @@ impl Drafting<'_> {
                 }
             };
         }
+        self.planner.last_seq = last_seq;
         self.planner.quarantined =
             resolution.quarantined.into_iter().map(|(i, n)| (i.row.identity, n)).collect();
         if !resolution.moved.is_empty() {
@@ -187,6 +197,13 @@ impl Drafting<'_> {
     fn tell(&mut self, planned: BatchPlan) {
         self.summary.unchanged += planned.unchanged;
         self.summary.skipped += planned.skipped;
+        if let Some(made) = &mut self.planner.made {
+            made.extend(planned.steps.iter().filter_map(|(_, step)| match step {
+                Step::Write(work) if work.outcome == Outcome::Created => Some(work.row.identity),
+                Step::Adopt(row) => Some(row.identity),
+                _ => None,
+            }));
+        }
         for (_, step) in planned.steps {
             match step {
                 Step::Write(work) => self.work(&work),
@@ -256,13 +273,18 @@ impl Drafting<'_> {
     async fn absent(&mut self, listed: u64) -> Result<(), Error> {
         let ignore = self.bound.sync.deletes.policy == DeletePolicy::Ignore;
         let Some(seen) = self.planner.seen.take().filter(|_| !ignore) else { return Ok(()) };
-        let last_seq = self.planner.last_seq;
-        let judgement = deletes::judge(self.engine, self.bound, &seen, last_seq, listed).await?;
+        // What recovery found to be missing or marked in the destination is not live any more when the run begins.
+        let overlay = std::mem::take(&mut self.planner.overlay);
+        let live = |found: &Option<Entry>| found.as_ref().is_some_and(|entry| !entry.gone);
+        let is_gone = |identity: &Identity, _: &Entry| overlay.get(identity).is_none_or(live);
+        let judgement = deletes::judge(self.engine, self.bound, &seen, is_gone, listed).await?;
         self.summary.read += judgement.gone;
         let mut after = 0;
         loop {
             let (page, next) =
                 self.engine.store.unseen(&self.bound.sync.name, &seen, after, deletes::PAGE).await?;
+            let page: Vec<_> =
+                page.into_iter().filter(|(identity, entry)| is_gone(identity, entry)).collect();
             let identities: Vec<_> = page.iter().map(|(identity, _)| *identity).collect();
             let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
             for ((identity, entry), details) in page.into_iter().zip(details) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use syncline_connect::source::FETCH_MAX;
 use syncline_core::{
     batch::{Batch, RecordOp},
     guard::{self, Verdict},
@@ -51,6 +52,8 @@ pub(crate) struct Work {
     pub changed: Vec<usize>,
     /// What was there before, as far as is known.
     pub old: Fields,
+    /// What the ledger says was last written, be it there or not.
+    pub written: Fields,
     /// Adopted by natural key: the stamp must be written too.
     pub stamp: bool,
     /// For the plan.
@@ -120,12 +123,16 @@ pub(crate) struct Planner<'a> {
     /// Live records in the ledger when the run began, and tombstones met since.
     pub known: u64,
     tombstones: u64,
+    /// Tombstones that are held: a record that is met again (retried, then listed) is held once.
+    held: BTreeSet<Identity>,
     /// Whether the scratch listing holds the destination, for first contact.
     pub contact: bool,
     /// Natural-key fields.
     pub adopt_by: Vec<usize>,
     /// Records a dry run has already told about; they are passed over.
     pub planned: BTreeSet<Identity>,
+    /// Records a dry run would have made, where the source does not promise that a key comes once.
+    pub made: Option<BTreeSet<Identity>>,
     /// Records this run has already handled on their own (retries of parked records).
     pub retried: BTreeSet<Identity>,
     /// Records that are parked.
@@ -145,9 +152,11 @@ impl<'a> Planner<'a> {
             overlay: BTreeMap::new(),
             known: 0,
             tombstones: 0,
+            held: BTreeSet::new(),
             contact: false,
             adopt_by,
             planned: BTreeSet::new(),
+            made: None,
             retried: BTreeSet::new(),
             parked: BTreeSet::new(),
             quarantined: BTreeMap::new(),
@@ -165,10 +174,10 @@ impl<'a> Planner<'a> {
         let bound = self.bound;
         let (entries, mapped) = tokio::join!(self.find(&wanted), async { map_all(bound, batch) });
         let mut entries = entries?.into_iter();
+        let revived = self.revived(batch).await?;
         let mut in_batch = HashSet::with_capacity(batch.len());
         let mut unknown: Vec<(usize, Identity, Mapped<'_>)> = Vec::new();
         let mut updates: Vec<(usize, Identity, Entry, Mapped<'_>)> = Vec::new();
-        let mut tombstones = Vec::new();
         for ((row, identity), mapped) in identities.into_iter().enumerate().zip(mapped) {
             let identity = match identity {
                 Ok(identity) => identity,
@@ -182,7 +191,8 @@ impl<'a> Planner<'a> {
             };
             let entry = entries.next().flatten();
             if batch.op(row) == RecordOp::Delete {
-                tombstones.push((row, identity, entry));
+                let entry = entry.filter(|_| !revived.contains(&identity));
+                self.tombstone(row, identity, entry, batch, &mut plan);
                 continue;
             }
             if !in_batch.insert(identity) || self.repeated(identity, entry.as_ref()) {
@@ -229,11 +239,31 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        self.plan_tombstones(batch, tombstones, &mut plan).await?;
         self.plan_unknown(batch, unknown, &mut plan).await?;
         self.plan_updates(batch, updates, &mut plan).await?;
         plan.steps.sort_by_key(|(row, _)| *row);
         Ok(plan)
+    }
+
+    /// Records of the batch that have a tombstone and live on in another row, where the source does not promise that a key comes
+    /// once: the source is asked for every row with their keys.
+    async fn revived(&self, batch: &Batch) -> Result<BTreeSet<Identity>, Error> {
+        let mapping = &self.bound.mapping;
+        let mut revived = BTreeSet::new();
+        if mapping.key_is_total {
+            return Ok(revived);
+        }
+        let keys: Vec<_> = (0..batch.len())
+            .filter(|row| batch.op(*row) == RecordOp::Delete && mapping.identity(batch, *row).is_ok())
+            .map(|row| mapping.key_values(batch, row))
+            .collect();
+        for keys in keys.chunks(FETCH_MAX) {
+            let fetch = self.bound.source.fetch(self.bound.fetch(keys.to_vec())).await;
+            let rows = fetch.map_err(Error::connect("looking for rows with the keys of deleted ones"))?;
+            let live = (0..rows.len()).filter(|row| rows.op(*row) == RecordOp::Upsert);
+            revived.extend(live.filter_map(|row| mapping.identity(&rows, row).ok()));
+        }
+        Ok(revived)
     }
 
     async fn find(&self, identities: &[Identity]) -> Result<Vec<Option<Entry>>, Error> {
@@ -250,6 +280,9 @@ impl<'a> Planner<'a> {
 
     /// Whether a full listing has shown this record before.
     fn repeated(&self, identity: Identity, entry: Option<&Entry>) -> bool {
+        if self.seen.is_some() && self.made.as_ref().is_some_and(|made| made.contains(&identity)) {
+            return true;
+        }
         let (Some(seen), Some(entry)) = (&self.seen, entry) else { return false };
         let made_by_this_run = entry.seq > self.last_seq;
         seen.contains(entry.seq) || (made_by_this_run && !self.retried.contains(&identity))
@@ -286,50 +319,27 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Tombstones. In a full listing they count like absences.
-    async fn plan_tombstones(
-        &mut self,
-        batch: &Batch,
-        tombstones: Vec<(usize, Identity, Option<Entry>)>,
-        plan: &mut BatchPlan,
-    ) -> Result<(), Error> {
-        if tombstones.is_empty() {
-            return Ok(());
-        }
-        let counts = |entry: &Entry| self.seen.is_none() && !entry.gone;
-        let (live, others): (Vec<_>, Vec<_>) =
-            tombstones.into_iter().partition(|(.., entry)| entry.as_ref().is_some_and(counts));
-        let identities: Vec<Identity> = live.iter().map(|(_, identity, _)| *identity).collect();
-        let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
-        for ((row, identity, entry), details) in live.into_iter().zip(details) {
-            let fields = details.map(|d| d.fields).unwrap_or_default();
-            self.tombstone(row, identity, entry, batch, fields, plan);
-        }
-        for (row, identity, _) in others {
-            self.tombstone(row, identity, None, batch, Fields::new(), plan);
-        }
-        Ok(())
-    }
-
-    /// A tombstone of a live record, or of none that is to be deleted. Those that come after the guard is reached are held
-    /// until a complete listing judges them.
+    /// A tombstone of a known record. In a full listing it counts like an absence; otherwise those that come after the guard is
+    /// reached are held until a complete listing judges them.
     fn tombstone(
         &mut self,
         row: usize,
         identity: Identity,
-        live: Option<Entry>,
+        entry: Option<Entry>,
         batch: &Batch,
-        fields: Fields,
         plan: &mut BatchPlan,
     ) {
+        let held = self.held.contains(&identity);
+        let live = entry.filter(|entry| self.seen.is_none() && !entry.gone && !held);
         let key = self.bound.mapping.key_values(batch, row);
         let step = live.and_then(|entry| {
             let now = self.engine.clock.now();
-            let work = crate::deletes::work(self.bound, identity, &entry, key.clone(), fields, now)?;
+            let work = crate::deletes::work(self.bound, identity, &entry, key.clone(), Fields::new(), now)?;
             self.tombstones += 1;
             let listed = self.known.saturating_sub(self.tombstones).max(1);
             Some(match guard::judge(&self.bound.sync.deletes, self.tombstones, self.known, listed, None) {
                 Verdict::Hold(reason) => {
+                    self.held.insert(identity);
                     Step::Hold(Box::new(Gone { identity, entry, label: label(&key), reason }))
                 }
                 Verdict::Allow => Step::Write(Box::new(work)),
@@ -410,9 +420,11 @@ impl<'a> Planner<'a> {
         let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
         for ((row, identity, entry, mapped), details) in updates.into_iter().zip(details) {
             // Of a drifted record nobody knows what is there: everything is written.
-            let old =
-                details.filter(|_| entry.hash.is_some() || entry.gone).map(|d| d.fields).unwrap_or_default();
-            let work = self.update(batch, row, identity, &entry, mapped, old);
+            let known = entry.hash.is_some() || entry.gone;
+            let written = details.map(|d| d.fields).unwrap_or_default();
+            let old = if known { written.clone() } else { Fields::new() };
+            let mut work = self.update(batch, row, identity, &entry, mapped, old);
+            work.written = written;
             plan.steps.push((row, Step::Write(Box::new(work))));
         }
         Ok(())
@@ -429,6 +441,7 @@ impl<'a> Planner<'a> {
             changed: Vec::new(),
             values: mapped.values.into_iter().map(Value::into_owned).collect(),
             old: Fields::new(),
+            written: Fields::new(),
             stamp: false,
             note: None,
         }

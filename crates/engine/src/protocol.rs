@@ -99,7 +99,9 @@ pub fn after_create(
     match found {
         [one] if same(one) => AfterLook::Done(applied(one)),
         [one] => AfterLook::Overwrite(applied(one)),
-        [] if duplicate => AfterLook::Park,
+        [] if duplicate && settled => AfterLook::Park,
+        // Our own lost create may be what is in the way and not be found yet; parked now, it would belong to nobody.
+        [] if duplicate => AfterLook::Settle,
         // The far side refuses a second one: sending again is safe at once, however late the first arrives.
         [] if stamp == Stamp::Unique || settled => AfterLook::SendAgain,
         [] => AfterLook::Settle,
@@ -199,7 +201,8 @@ mod tests {
         assert_eq!(after(&[], false, Stamp::Unique, false, false), AfterLook::SendAgain);
         assert_eq!(after(&[], false, Stamp::Indexed, false, false), AfterLook::Settle);
         assert_eq!(after(&[], false, Stamp::Indexed, false, true), AfterLook::SendAgain);
-        assert_eq!(after(&[], false, Stamp::Unique, true, false), AfterLook::Park, "another unique column");
+        assert_eq!(after(&[], false, Stamp::Unique, true, false), AfterLook::Settle, "perhaps not found yet");
+        assert_eq!(after(&[], false, Stamp::Unique, true, true), AfterLook::Park, "another unique column");
         let two = [record("7", "v1"), record("8", "v1")];
         assert_eq!(after(&two, true, Stamp::Indexed, false, true), AfterLook::Quarantine(2));
     }

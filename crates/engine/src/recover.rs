@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use syncline_connect::destination::{Applied, Record, Stamp};
-use syncline_core::{identity::Identity, schema::Stream, sync::OnEdit};
+use syncline_core::{identity::Identity, schema::Stream};
 use syncline_store::{Intent, IntentKind, LedgerChange, LedgerRow};
 
 use crate::{Bound, Engine, Error, writer::Writer};
@@ -49,14 +49,18 @@ pub(crate) async fn resolve(
         } else {
             look_by_id(engine, bound, &stream, &intents).await?
         };
-        for (intent, records) in intents.into_iter().zip(found) {
-            conclude(bound, intent, &records, &mut resolution);
+        let identities: Vec<Identity> = intents.iter().map(|i| i.row.identity).collect();
+        let known = engine.store.find(&bound.sync.name, &identities).await?;
+        for ((intent, records), known) in intents.into_iter().zip(found).zip(known) {
+            conclude(bound, intent, &records, known.is_some(), &mut resolution);
         }
     }
     Ok(resolution)
 }
 
-fn conclude(bound: &Bound, intent: Intent, found: &[Record], resolution: &mut Resolution) {
+/// `known`: whether the record is in the ledger. An update of one that is not was to adopt it; until it carries our stamp it is
+/// somebody else's.
+fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolution: &mut Resolution) {
     let identity = intent.row.identity;
     match (intent.kind, found) {
         (IntentKind::Create | IntentKind::Move, [record]) => {
@@ -73,28 +77,29 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], resolution: &mut Re
         // Not applied: the record is planned anew, for the cursor has not passed it.
         (IntentKind::Create | IntentKind::Move, []) => resolution.closed.push(identity),
         (IntentKind::Update | IntentKind::Delete, []) => {
-            resolution.ledger.push(LedgerChange::Remove(identity));
+            resolution.ledger.extend(known.then_some(LedgerChange::Remove(identity)));
             resolution.closed.push(identity);
         }
         (IntentKind::Update, [record, ..]) => {
-            resolution.ledger.extend(updated(bound, &intent.row, record).map(LedgerChange::Put));
+            let row = settled(bound, &intent.row, record);
+            if known || record.stamp.as_deref() == Some(identity.stamp().as_str()) {
+                let row = if row.hash.is_some() { row } else { unsettled(intent.row) };
+                resolution.ledger.push(LedgerChange::Put(row));
+            }
             resolution.closed.push(identity);
         }
-        (IntentKind::Delete, _) => resolution.closed.push(identity),
+        (IntentKind::Delete, [_, ..]) => {
+            resolution.ledger.push(LedgerChange::Put(unsettled(intent.row)));
+            resolution.closed.push(identity);
+        }
     }
 }
 
-/// The ledger row after an update that may have been applied; `None`: the ledger is right as it is.
-fn updated(bound: &Bound, intended: &LedgerRow, record: &Record) -> Option<LedgerRow> {
-    let row = settled(bound, intended, record);
-    if row.hash.is_some() {
-        return Some(row);
-    }
-    // In the version that the update expected, the record still is what the ledger says. In another one somebody edited
-    // it, perhaps on top of our update. It is planned anew, without a mark: that follows again if its source record is
-    // still away. Where edits are reported, the old version in the ledger lets the next update find them.
-    let untouched = intended.version.is_some() && record.version == intended.version;
-    (!untouched && bound.sync.on_edit == OnEdit::Overwrite).then_some(LedgerRow { gone: false, ..row })
+/// The ledger row of a record for which an update or delete was not applied, or not yet: what is on its way may still arrive.
+/// Without a hash the next plan writes the record, also when the source says again what the ledger said; that gives it a new
+/// version, and a latecomer is refused. The version expected stays, so that somebody else's edit is not taken for ours.
+fn unsettled(intended: LedgerRow) -> LedgerRow {
+    LedgerRow { hash: None, gone: false, ..intended }
 }
 
 /// The ledger row of a record that was found: with the intended hash when it holds what was intended, and with none when it
@@ -102,9 +107,10 @@ fn updated(bound: &Bound, intended: &LedgerRow, record: &Record) -> Option<Ledge
 fn settled(bound: &Bound, intended: &LedgerRow, record: &Record) -> LedgerRow {
     let holds = bound.mapping.stream_of(&intended.stream).map(|stream| {
         // The mapping may have other fields now than when the intent was made.
-        bound.mapping.hash(stream, &record.values, &mut Vec::new())
+        let hash = bound.mapping.hash(stream, &record.values, &mut Vec::new());
+        (hash, bound.mapping.is_gone(&record.values))
     });
-    let hash = intended.hash.filter(|hash| holds == Some(*hash));
+    let hash = intended.hash.filter(|hash| holds == Some((*hash, intended.gone)));
     let Applied { id, version } = Applied { id: record.id.clone(), version: record.version.clone() };
     LedgerRow { record_id: id, version, hash, ..intended.clone() }
 }
@@ -120,8 +126,9 @@ async fn look_by_stamp(
         return Ok(vec![Vec::new(); intents.len()]);
     }
     let mut found = stamped(engine, bound, stream, intents).await?;
-    // Where the system itself does not refuse a second one, a create may still arrive: wait for it once.
-    if stamp == Stamp::Indexed && found.iter().any(Vec::is_empty) {
+    // A create may still arrive, or not be found yet: wait for it once. Even where the system itself refuses a second one:
+    // when the source record goes meanwhile, nobody would make a second one, and the first would belong to nobody.
+    if found.iter().any(Vec::is_empty) {
         tokio::time::sleep(bound.destination.facts().settle).await;
         found = stamped(engine, bound, stream, intents).await?;
     }
@@ -165,7 +172,7 @@ async fn look_by_id(
     Ok(found)
 }
 
-fn fields(bound: &Bound, stream: &Stream) -> std::sync::Arc<[syncline_core::schema::Field]> {
+pub(crate) fn fields(bound: &Bound, stream: &Stream) -> std::sync::Arc<[syncline_core::schema::Field]> {
     let index = bound.mapping.stream_of(&stream.id).unwrap_or_default();
     std::sync::Arc::clone(&bound.mapping.streams[index].fields)
 }

@@ -10,7 +10,7 @@ use syncline_core::{
     identity::Identity,
     run::{Phase, Status},
     seen::Seen,
-    sync::{Mode, OnEdit},
+    sync::{Mode, OnEdit, Sync},
 };
 use syncline_store::{Held, Intent, IntentKind, Lease, NewRun, Parked, RunEnd, RunId};
 use tokio::sync::watch;
@@ -62,12 +62,10 @@ pub(crate) struct Reading {
 }
 
 /// Decides what a run reads: pure. `fingerprint` is that of the definition as it is now.
-pub(crate) fn reading(
-    configured: Mode,
-    asked: Option<Mode>,
-    cursor: Option<&Cursor>,
-    fingerprint: &str,
-) -> Reading {
+///
+/// The destination is matched first as long as there is no cursor, that is until a full run has come to its end: a ledger that
+/// is not empty may still be half rebuilt. After a change of the definition only what adopts by natural key can find more.
+pub(crate) fn reading(sync: &Sync, asked: Option<Mode>, cursor: Option<&Cursor>) -> Reading {
     let full = |reason: Option<&str>, contact| Reading {
         mode: Mode::Full,
         reason: reason.map(str::to_owned),
@@ -80,13 +78,13 @@ pub(crate) fn reading(
             true,
         );
     };
-    if cursor.fingerprint != fingerprint {
+    if cursor.fingerprint != sync.fingerprint() {
         return full(
             Some("the definition changed (key, mapping, routes or filter): everything is read again"),
-            true,
+            sync.adopt.is_some(),
         );
     }
-    match (asked.unwrap_or(configured), &cursor.position) {
+    match (asked.unwrap_or(sync.mode), &cursor.position) {
         (Mode::Full, _) => full(None, false),
         (Mode::Incremental, None) => full(Some("there is no stored position to go on from"), false),
         (Mode::Incremental, Some(position)) => {
@@ -111,7 +109,7 @@ pub async fn run(
     let lease = engine.store.claim(&bound.sync.name, engine.clock.now()).await?;
     restore_budgets(engine).await?;
     let cursor = engine.store.cursor(&bound.sync.name).await?;
-    let reading = reading(bound.sync.mode, options.mode, cursor.as_ref(), &bound.sync.fingerprint());
+    let reading = reading(&bound.sync, options.mode, cursor.as_ref());
     let started = engine.clock.elapsed();
     let new = NewRun { mode: reading.mode, reason: reading.reason.clone(), at: engine.clock.now() };
     let run = engine.store.start_run(&lease, new).await?;
@@ -419,10 +417,15 @@ impl Session<'_> {
             let stream =
                 self.writer.stream(&stream, None).await.map_err(Error::connect("moving a record"))?;
             let ids = [id];
-            let found =
-                recover::patiently(self.engine, || self.bound.destination.get(&stream, &[], &ids)).await?;
+            let fields = recover::fields(self.bound, &stream);
+            let destination = &self.bound.destination;
+            let found = recover::patiently(self.engine, || destination.get(&stream, &fields, &ids)).await?;
             match found.into_iter().flatten().next() {
-                Some(record) if version.is_some() && record.version != version => {
+                Some(record)
+                    if version.is_some()
+                        && record.version != version
+                        && !self.writer.untouched(&work, &stream.id, &record) =>
+                {
                     let now = self.engine.clock.now();
                     let message =
                         "edited in the destination since the last run; it was to be moved".to_owned();
@@ -560,6 +563,7 @@ fn old_record(row: syncline_store::LedgerRow, from: Option<(String, String)>) ->
         values: Vec::new(),
         changed: Vec::new(),
         old: Default::default(),
+        written: Default::default(),
         stamp: false,
         note: None,
     }

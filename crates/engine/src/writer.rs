@@ -8,7 +8,7 @@ use syncline_connect::{
     destination::{Applied, Operation, OperationKind, Record, Stamp},
     error::Kind,
 };
-use syncline_core::{identity::Identity, schema::Stream, value::Value};
+use syncline_core::{identity::Identity, schema::Stream, sync::OnEdit, value::Value};
 use syncline_store::IntentKind;
 
 use crate::{
@@ -300,7 +300,8 @@ impl<'a> Writer<'a> {
     fn decide(&mut self, flight: &mut Flight, found: &[Record], stamp: Stamp, settle: Duration) -> Duration {
         let Next::Look { duplicate, settled } = flight.next else { return Duration::ZERO };
         let same = |record: &Record| self.holds(&flight.work, record);
-        let policy = self.bound.sync.on_edit;
+        let untouched = found.first().is_some_and(|r| self.untouched(&flight.work, &flight.stream.id, r));
+        let policy = if untouched { OnEdit::Overwrite } else { self.bound.sync.on_edit };
         let after = match &flight.operation.kind {
             OperationKind::Create => after_create(found, same, stamp, duplicate, settled),
             OperationKind::Update { version, .. } => {
@@ -382,10 +383,20 @@ impl<'a> Writer<'a> {
         self.wait(attempts, error)
     }
 
+    /// Whether a record's mapped fields still hold what we last wrote: then nobody's edit is lost by writing over it, whatever
+    /// its version says. Somebody may have edited a field that is not mapped.
+    pub(crate) fn untouched(&self, work: &Work, stream: &str, record: &Record) -> bool {
+        let Some(stream) = self.bound.mapping.stream_of(stream) else { return false };
+        let found = self.bound.mapping.canonical_fields(stream, &record.values);
+        !work.written.is_empty() && work.written.iter().all(|(name, value)| found.get(name) == Some(value))
+    }
+
     /// Whether a record holds what a write wanted it to hold.
     fn holds(&self, work: &Work, record: &Record) -> bool {
         let Some(stream) = work.stream else { return false };
-        self.bound.mapping.hash(stream, &record.values, &mut Vec::new()) == work.row.hash.unwrap_or_default()
+        let mapping = &self.bound.mapping;
+        mapping.is_gone(&record.values) == work.row.gone
+            && work.row.hash == Some(mapping.hash(stream, &record.values, &mut Vec::new()))
     }
 }
 

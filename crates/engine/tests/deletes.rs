@@ -1,6 +1,6 @@
 //! Deletes: only what is ours, only from a complete listing, and never too many at once.
 
-use syncline_core::{plan::Fields, run::Status, sync::DeletePolicy};
+use syncline_core::{run::Status, sync::DeletePolicy};
 use syncline_engine::verify;
 use syncline_sim::{Fault, FaultWhen, OpKind};
 
@@ -113,11 +113,12 @@ fn insert(n: u32) -> String {
     )
 }
 
-async fn drift(world: &World) -> Vec<(String, Fields, Fields)> {
+/// The keys of what verify reports.
+async fn drift(world: &World) -> Vec<String> {
     let engine = world.engine().await;
     let bound = world.bound(&engine).await.unwrap();
     let found = verify::verify(&engine, &bound, 100).await.unwrap();
-    found.drift.into_iter().map(|d| (d.label, d.expected, d.found)).collect()
+    found.drift.into_iter().map(|d| d.label).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +128,7 @@ async fn a_mark_is_no_drift_and_taking_it_away_is() {
     assert_eq!(world.run().await.counts.deleted, 1, "by tombstone");
     world.sql("DELETE FROM projects WHERE project_code = 'PRJ-00003'");
     assert_eq!(world.full().await.counts.deleted, 1, "by absence");
-    assert_eq!(drift(&world).await, []);
+    assert_eq!(drift(&world).await, [""; 0]);
     for n in [3, 4] {
         let (list, item) = world.item(&code(n));
         world
@@ -136,15 +137,7 @@ async fn a_mark_is_no_drift_and_taking_it_away_is() {
             .edit_item(list, item.id, &fields(&[("DeletedAt", serde_json::Value::Null)]))
             .unwrap();
     }
-    let found = drift(&world).await;
-    assert_eq!(
-        found.iter().map(|(label, ..)| label.as_str()).collect::<Vec<_>>(),
-        ["PRJ-00003", "PRJ-00004"]
-    );
-    for (label, mut expected, found) in found {
-        assert!(expected.insert("DeletedAt".into(), serde_json::Value::Null).unwrap().is_string());
-        assert_eq!(expected, found, "{label}: all else is known");
-    }
+    assert_eq!(drift(&world).await, ["PRJ-00003", "PRJ-00004"]);
 }
 
 /// A mark is written, and nobody hears that it was: the intent stays open.
@@ -165,7 +158,7 @@ async fn a_record_that_comes_back_before_its_lost_mark_is_found_is_unmarked() {
     world.sql(&insert(3));
     assert_eq!(world.full().await.counts, counts(|c| (c.updated, c.unchanged) = (1, 19)));
     assert!(!world.item(&code(3)).1.fields.contains_key("DeletedAt"));
-    assert_eq!(drift(&world).await, []);
+    assert_eq!(drift(&world).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +168,7 @@ async fn a_lost_mark_that_is_found_is_not_written_again() {
     let writes = world.writes_applied();
     assert_eq!(world.full().await.counts, counts(|c| c.unchanged = 19));
     assert_eq!(world.writes_applied(), writes);
-    assert_eq!(drift(&world).await, []);
+    assert_eq!(drift(&world).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

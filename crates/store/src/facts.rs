@@ -279,8 +279,10 @@ pub struct Scratch {
     pub stamp: Option<Identity>,
     /// Hash of its natural key, when the sync adopts.
     pub natural: Option<[u8; 32]>,
-    /// Hash of its canonical values.
+    /// Hash of its canonical values, the mark as gone left out.
     pub hash: ContentHash,
+    /// Whether it is marked as gone.
+    pub gone: bool,
     /// Its canonical values.
     pub fields: Fields,
 }

@@ -1,13 +1,15 @@
 //! What Syncline remembers: ledger, intents, cursors, runs, parked and held records.
 //!
-//! One trait, [`Store`]; one implementation per database ([`sqlite`]); one [`conformance`] suite. The store decides
-//! nothing: it keeps facts, in transactions, and refuses writes of an old epoch.
+//! One trait, [`Store`]; one implementation per database ([`sqlite`]) and one in [`memory`] for tests and simulation; one
+//! [`conformance`] suite. The store decides nothing: it keeps facts, in transactions, and refuses writes of an old epoch.
 //!
 //! Deliberately absent: knowledge of connectors, clocks (times come in), retries.
 #![warn(missing_docs)]
 
 pub mod conformance;
 pub mod facts;
+pub mod memory;
+mod rules;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -98,6 +100,13 @@ pub trait Store: Send + Sync {
     /// [`Error::Busy`] while another living process holds it.
     async fn claim(&self, sync: &str, now: Timestamp) -> Result<Lease, Error>;
 
+    /// Whether this lease is still the newest of its sync. Reads only: whoever is about to overwrite what it looked at a
+    /// while ago asks here first, so that a process that was paused does not undo what its successor did.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when a newer lease exists.
+    async fn check(&self, lease: &Lease) -> Result<(), Error>;
+
     /// Opens a run in status running; returns its id, which rises with every run of the store.
     async fn start_run(&self, lease: &Lease, run: NewRun) -> Result<RunId, Error>;
 
@@ -145,7 +154,9 @@ pub trait Store: Send + Sync {
     /// The stored cursor of a sync.
     async fn cursor(&self, sync: &str) -> Result<Option<Cursor>, Error>;
 
-    /// Forgets the cursor (the next run reads in full); the ledger stays. Returns whether there was one.
+    /// Forgets the cursor's position (the next run reads in full); the ledger stays, and the cursor's fingerprint with it: that
+    /// there is a cursor says that a full run has matched the destination since the ledger began. Returns whether there
+    /// was one.
     async fn reset(&self, lease: &Lease) -> Result<bool, Error>;
 
     /// Parked records: of one sync or all, oldest first, at most `limit`; with `due`, only those whose retry time is not
@@ -187,7 +198,8 @@ pub trait Store: Send + Sync {
     /// Marks ledger records as drifted, so that the next plan rewrites or remakes them, and parks them due at once.
     /// Used by `verify --repair`.
     ///
-    /// Edited: the hash becomes unknown, the version the one that was seen. Missing: the record leaves the ledger (its key
+    /// Edited: the hash becomes unknown, the version the one that was seen, and a record that was gone counts as live, so that
+    /// the next complete listing marks it again. Missing: the record leaves the ledger (its key
     /// stays with the parked record), so that the next plan says create. Other kinds, and records that were made anew since,
     /// are passed over.
     async fn mark_drifted(
@@ -224,7 +236,7 @@ pub trait Store: Send + Sync {
     /// `limit` of each kind, and the true number of each kind.
     ///
     /// A record whose stamp is not its identity counts as edited; where nothing in its stream has a stamp, stamps are not
-    /// compared. A record that is marked as gone and is no longer there counts as equal. A stamped record that is not the
+    /// compared. Of a record that is gone only that is compared: it counts as equal when it is marked, or no longer there. A stamped record that is not the
     /// one in the ledger is a duplicate when the ledger knows the identity, else an orphan.
     async fn compare(&self, sync: &str, streams: &[String], limit: usize) -> Result<Comparison, Error>;
 }

@@ -1,3 +1,4 @@
 //! Tests of the stores: the suite of the trait on each, and what is particular to one.
 
+mod memory;
 mod sqlite;

@@ -30,6 +30,7 @@ const PROJECT: &str = r#"connections:
     auth: { type: client_credentials, tenant: contoso.onmicrosoft.com, client_id: 11111111-2222-4333-8444-555555555502, client_secret: "${CLIENT_SECRET}" }
     authority: "${SIM}"
     graph: "${SIM}"
+    settle: 0s
     limits: { unlimited: true }
 store: { busy_timeout: 300ms }
 syncs:

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use syncline_core::{counts::Counts, cursor::Cursor, value::Value};
+use syncline_core::{
+    counts::Counts,
+    cursor::{Cursor, Position},
+    value::Value,
+};
 
 use super::{
     Place,
@@ -166,7 +170,11 @@ pub(super) async fn the_cursor_is_kept_and_reset(place: Arc<dyn Place>) {
     world.checkpoint(Checkpoint::default()).await;
     assert_eq!(world.store.cursor(SYNC).await.expect("cursor").expect("a cursor").fingerprint, "two");
     assert_eq!(world.store.cursor("other").await.expect("cursor"), None);
+    let at = Position { cursor: Value::Int64(7), key: Vec::new() };
+    let cursor = Cursor { position: Some(at), fingerprint: "three".to_owned() };
+    world.checkpoint(Checkpoint { cursor: Some(cursor), ..Checkpoint::default() }).await;
     assert!(world.store.reset(&world.lease).await.expect("reset"));
-    assert_eq!(world.store.cursor(SYNC).await.expect("cursor"), None);
+    let kept = Cursor { position: None, fingerprint: "three".to_owned() };
+    assert_eq!(world.store.cursor(SYNC).await.expect("cursor"), Some(kept), "only the position is forgotten");
     assert!(world.store.find(SYNC, &[id(1)]).await.expect("find")[0].is_some(), "the ledger stays");
 }

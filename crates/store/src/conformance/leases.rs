@@ -68,6 +68,7 @@ pub(super) async fn an_old_lease_writes_nothing(place: Arc<dyn Place>) {
         found: Fields::new(),
     };
     let stale = [
+        ("check", store.check(&old).await),
         ("start_run", store.start_run(&old, new_run(2)).await.map(drop)),
         ("finish_run", store.finish_run(&old, run, end(Status::Failed, 2)).await),
         ("intend", store.intend(&old, run, &[create(2)]).await),
@@ -98,6 +99,35 @@ pub(super) async fn an_old_lease_writes_nothing(place: Arc<dyn Place>) {
     assert_eq!(store.cursor(SYNC).await.expect("cursor").expect("a cursor").fingerprint, "before");
     assert_eq!(store.runs(None, None, 9).await.expect("runs").len(), 2);
     assert_eq!(store.run(run).await.expect("run").expect("the run").status, Status::Running);
+}
+
+pub(super) async fn a_lease_is_checked_against_the_newest(place: Arc<dyn Place>) {
+    let World { store, lease, run } = World::of(&place).await;
+    store.check(&lease).await.expect("the newest, in a run");
+    store.finish_run(&lease, run, end(Status::Succeeded, 1)).await.expect("an end");
+    let other = store.claim("clients", at(1)).await.expect("a claim");
+    store
+        .check(&lease)
+        .await
+        .expect("the claim of another sync is none of ours, nor does a lease end with its run");
+    let unheard_of = Lease { sync: "unheard of".to_owned(), epoch: 1, guard: Box::new(()) };
+    let outcome = store.check(&unheard_of).await;
+    assert!(matches!(outcome, Err(Error::Stale { ours: 1, found: 0, .. })), "{outcome:?}");
+
+    let old = Lease { sync: lease.sync.clone(), epoch: lease.epoch, guard: Box::new(()) };
+    drop(lease);
+    store.check(&old).await.expect("nobody has claimed the sync since");
+    let runs = store.runs(None, None, 9).await.expect("runs");
+    let new = store.claim(SYNC, at(2)).await.expect("a claim");
+    store.check(&new).await.expect("the newest");
+    match store.check(&old).await {
+        Err(Error::Stale { sync, ours, found }) => {
+            assert_eq!((sync.as_str(), ours, found), (SYNC, old.epoch, new.epoch));
+        }
+        other => panic!("expected Stale, got {other:?}"),
+    }
+    store.check(&other).await.expect("the newest of its sync");
+    assert_eq!(store.runs(None, None, 9).await.expect("runs"), runs, "checking changes nothing");
 }
 
 pub(super) async fn a_claim_interrupts_what_was_running(place: Arc<dyn Place>) {

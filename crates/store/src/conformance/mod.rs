@@ -58,6 +58,7 @@ cases! {
         a_second_claim_is_busy,
         a_dropped_lease_can_be_claimed_at_once,
         an_old_lease_writes_nothing,
+        a_lease_is_checked_against_the_newest,
         a_claim_interrupts_what_was_running,
         leases_of_two_syncs_do_not_meet,
     }

@@ -19,6 +19,7 @@ pub(super) fn listed(stream: &str, n: u64, stamp: Option<Identity>) -> Scratch {
         stamp,
         natural: None,
         hash: hash(n),
+        gone: false,
         fields: fields(&format!("PRJ-{n}")),
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use syncline_core::{counts::Counts, cursor::Cursor, identity::Identity, value::Value};
 
 use super::fault::Fault;
-use crate::{Fields, IntentKind, LedgerRow};
+use crate::{Fields, IntentKind, LedgerRow, rules};
 
 /// A time as the store writes it: UTC, six decimals, always 27 characters, so that text order is time order.
 pub(super) fn time_text(time: Timestamp) -> Result<String, Fault> {
@@ -66,27 +66,13 @@ pub(super) fn kind(text: &str) -> Result<IntentKind, Fault> {
 
 /// A key as JSON, every value with its type: `[{"t":"text","v":"PRJ-1"}]`.
 pub(super) fn key_text(key: &[Value<'static>]) -> Result<String, Fault> {
-    // JSON has no word for these; they would be read back as nothing at all.
-    if key.iter().any(is_not_finite) {
-        return Err(Fault::Broken("a key holds a double that is not a number or infinite".to_owned()));
-    }
+    rules::storable_key(key).map_err(|why| Fault::Broken(why.to_owned()))?;
     json(key)
 }
 
 pub(super) fn cursor_text(cursor: &Cursor) -> Result<String, Fault> {
-    let position = cursor.position.as_ref();
-    if position.is_some_and(|p| is_not_finite(&p.cursor) || p.key.iter().any(is_not_finite)) {
-        return Err(Fault::Broken("a cursor holds a double that is not a number or infinite".to_owned()));
-    }
+    rules::storable_cursor(cursor).map_err(|why| Fault::Broken(why.to_owned()))?;
     json(cursor)
-}
-
-fn is_not_finite(value: &Value<'_>) -> bool {
-    match value {
-        Value::Float64(number) => !number.is_finite(),
-        Value::List(values) => values.iter().any(is_not_finite),
-        _ => false,
-    }
 }
 
 pub(super) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Fault> {

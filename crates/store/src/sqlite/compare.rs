@@ -1,10 +1,10 @@
 //! Drift: the ledger beside the scratch listing of the destination, compared by the database.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use syncline_core::{identity::Identity, value::Value};
+use syncline_core::identity::Identity;
 
 use super::{codec, fault::Fault, lease, scratch};
-use crate::{Comparison, Drift, DriftKind, Fields, KeyValues};
+use crate::{Comparison, Drift, DriftKind, Fields, KeyValues, rules};
 
 /// The ledger's side: every row of the listed streams beside the record it names.
 ///
@@ -18,6 +18,7 @@ const LEDGER_SIDE: &str = "FROM temp.listed CROSS JOIN ledger
 /// field for it.
 const LEDGER_KIND: &str = "CASE
     WHEN scratch.number IS NULL THEN CASE WHEN ledger.gone THEN 'equal' ELSE 'missing' END
+    WHEN ledger.gone OR scratch.gone THEN CASE WHEN ledger.gone AND scratch.gone THEN 'equal' ELSE 'edited' END
     WHEN ledger.hash IS NOT scratch.hash THEN 'edited'
     WHEN listed.stamped AND scratch.stamp IS NOT ledger.identity THEN 'edited'
     ELSE 'equal' END";
@@ -152,20 +153,11 @@ fn read(row: &Row<'_>, kind: DriftKind) -> Result<Drift, Fault> {
     Ok(Drift {
         kind,
         identity: identity.map(Identity),
-        label: key.map_or_else(|| record_id.clone(), |key| label(&key)),
+        label: key.map_or_else(|| record_id.clone(), |key| rules::label(&key)),
         stream: row.get(1)?,
         record_id,
         version: row.get(3)?,
         expected: expected.unwrap_or_default(),
         found: found.unwrap_or_default(),
     })
-}
-
-/// A key as people know it: its values, joined.
-fn label(key: &[Value<'static>]) -> String {
-    let values = key.iter().map(|value| match value.to_json() {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    });
-    values.collect::<Vec<_>>().join(", ")
 }

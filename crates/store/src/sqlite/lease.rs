@@ -93,7 +93,8 @@ pub(super) fn claim(transaction: &Transaction<'_>, sync: &str, now: Timestamp) -
     u64::try_from(epoch).map_err(|_| Fault::Broken("an epoch below zero".to_owned()))
 }
 
-/// Refuses a lease that is no longer the newest. First in every leased transaction, which has the write lock already.
+/// Refuses a lease that is no longer the newest. First in every leased transaction: one that writes has the write lock
+/// already, so the answer stays true until it ends.
 pub(super) fn check(connection: &Connection, lease: &Token) -> Result<Claimed, Fault> {
     let found = connection
         .prepare_cached("SELECT number, epoch FROM sync WHERE name = ?1")?

@@ -97,6 +97,11 @@ impl Store for SqliteStore {
         Ok(Lease { sync: sync.to_owned(), epoch, guard: Box::new(file) })
     }
 
+    async fn check(&self, lease: &Lease) -> Result<(), Error> {
+        let token = Token::from(lease);
+        self.connections.read(move |connection, _| lease::check(connection, &token).map(drop)).await
+    }
+
     async fn start_run(&self, lease: &Lease, run: NewRun) -> Result<RunId, Error> {
         let token = Token::from(lease);
         self.connections

@@ -10,7 +10,10 @@ use super::{
     lease::{self, Token},
     ledger,
 };
-use crate::{Drift, DriftKind, Held, IntentKind, Parked, RunId, Waiting};
+use crate::{
+    Drift, DriftKind, Held, IntentKind, Parked, RunId, Waiting,
+    rules::{self, CONFLICT, DRIFT},
+};
 
 pub(super) fn list(
     connection: &Connection,
@@ -126,14 +129,14 @@ pub(super) fn drop(
 pub(super) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT sync.name,
-           (SELECT count(*) FROM parked WHERE parked.sync = sync.number AND parked.code <> 'conflict'),
-           (SELECT count(*) FROM parked WHERE parked.sync = sync.number AND parked.code = 'conflict'),
+           (SELECT count(*) FROM parked WHERE parked.sync = sync.number AND parked.code <> ?1),
+           (SELECT count(*) FROM parked WHERE parked.sync = sync.number AND parked.code = ?1),
            (SELECT count(*) FROM held WHERE held.sync = sync.number),
            (SELECT count(*) FROM ledger WHERE ledger.sync = sync.number AND ledger.gone = 0),
            (SELECT count(*) FROM intent WHERE intent.sync = sync.number)
          FROM sync ORDER BY sync.name",
     )?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([CONFLICT])?;
     let mut waiting = Vec::new();
     while let Some(row) = rows.next()? {
         waiting.push(Waiting {
@@ -224,18 +227,13 @@ pub(super) fn mark_drifted(
     let sync = lease::check(transaction, lease)?.sync;
     for drift in drifted {
         let Some(identity) = &drift.identity else { continue };
-        let (kind, message) = match drift.kind {
-            DriftKind::Edited => (IntentKind::Update, "edited in the destination"),
-            DriftKind::Missing => (IntentKind::Create, "missing in the destination"),
-            // Not records of the ledger: there is nothing to rewrite.
-            DriftKind::Duplicate | DriftKind::Orphan | DriftKind::Stranger => continue,
-        };
+        let Some((kind, message)) = rules::repair(drift.kind) else { continue };
         // Parked with the key of the ledger, while the ledger still has it.
         let known = transaction
             .prepare_cached(
                 "INSERT INTO parked
                    (sync, identity, key, label, kind, code, message, attempts, first_at, last_at, retry_at, run)
-                 SELECT ?1, ?2, detail.key, ?3, ?4, 'drift', ?5, 0, ?6, ?6, ?6, ?7
+                 SELECT ?1, ?2, detail.key, ?3, ?4, ?9, ?5, 0, ?6, ?6, ?6, ?7
                  FROM ledger JOIN ledger_detail AS detail ON detail.seq = ledger.seq
                  WHERE ledger.sync = ?1 AND ledger.identity = ?2 AND ledger.record_id = ?8
                  ON CONFLICT (sync, identity) DO UPDATE SET kind = excluded.kind, code = excluded.code,
@@ -250,7 +248,8 @@ pub(super) fn mark_drifted(
                 message,
                 codec::time_text(now)?,
                 codec::signed(run)?,
-                drift.record_id
+                drift.record_id,
+                DRIFT,
             ])?;
         if known == 0 {
             // Removed from the ledger, or made anew, since it was compared.
@@ -263,7 +262,8 @@ pub(super) fn mark_drifted(
         // With the version that was seen, so that only an edit after this one stands in the way of the rewrite.
         transaction
             .prepare_cached(
-                "UPDATE ledger SET hash = NULL, version = coalesce(?3, version) WHERE sync = ?1 AND identity = ?2",
+                "UPDATE ledger SET hash = NULL, gone = 0, version = coalesce(?3, version)
+                 WHERE sync = ?1 AND identity = ?2",
             )?
             .execute(params![sync, identity.0, drift.version])?;
     }

@@ -2,30 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
-use syncline_core::{counts::Counts, run::Status, sync::Mode};
+use syncline_core::{counts::Counts, cursor::Cursor, run::Status};
 
 use super::{
     codec::{self, COUNTS},
     fault::Fault,
     lease::{self, Claimed, Token},
 };
-use crate::{NewRun, Run, RunEnd, RunId};
-
-/// How long a run is remembered: a quarter, so that a monthly review finds all of the month before.
-const RUNS_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// How long spent units are remembered: the longest budget is a day; two cover any offset between clocks.
-const SPENT_KEPT: SignedDuration = SignedDuration::from_hours(2 * 24);
-/// Rows forgotten per finished run, at most, so that finishing stays quick after a long pause. More than a run adds.
-const FORGOTTEN_MAX: i64 = 5_000;
+use crate::{
+    NewRun, Run, RunEnd, RunId,
+    rules::{self, FORGOTTEN_MAX, RUNS_KEPT, SPENT_KEPT},
+};
 
 pub(super) fn start(transaction: &Transaction<'_>, lease: &Token, run: &NewRun) -> Result<RunId, Fault> {
     let claimed = lease::check(transaction, lease)?;
-    let mode = match run.mode {
-        Mode::Full => "full",
-        Mode::Incremental => "incremental",
-    };
     let id: i64 = transaction
         .prepare_cached(
             "INSERT INTO run (sync, epoch, mode, reason, status, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -35,7 +27,7 @@ pub(super) fn start(transaction: &Transaction<'_>, lease: &Token, run: &NewRun) 
             params![
                 claimed.sync,
                 claimed.epoch,
-                mode,
+                rules::mode_word(run.mode),
                 run.reason,
                 Status::Running.as_str(),
                 codec::time_text(run.at)?
@@ -140,7 +132,7 @@ fn forget(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
                 "DELETE FROM run WHERE id IN (SELECT id FROM run
                    WHERE started_at < ?1 AND finished_at IS NOT NULL ORDER BY started_at LIMIT ?2)",
             )?
-            .execute(params![codec::time_text(before)?, FORGOTTEN_MAX])?;
+            .execute(params![codec::time_text(before)?, codec::limit(FORGOTTEN_MAX)])?;
     }
     if let Ok(before) = now.checked_sub(SPENT_KEPT) {
         transaction
@@ -148,7 +140,7 @@ fn forget(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
                 "DELETE FROM spent WHERE (budget, at) IN (SELECT budget, at FROM spent
                    WHERE at < ?1 ORDER BY at LIMIT ?2)",
             )?
-            .execute(params![codec::time_text(before)?, FORGOTTEN_MAX])?;
+            .execute(params![codec::time_text(before)?, codec::limit(FORGOTTEN_MAX)])?;
     }
     Ok(())
 }
@@ -236,10 +228,7 @@ pub(super) fn spent(
 }
 
 /// The cursor of a sync.
-pub(super) fn cursor(
-    connection: &Connection,
-    sync: &str,
-) -> Result<Option<syncline_core::cursor::Cursor>, Fault> {
+pub(super) fn cursor(connection: &Connection, sync: &str) -> Result<Option<Cursor>, Fault> {
     let mut statement = connection.prepare_cached("SELECT cursor FROM sync WHERE name = ?1")?;
     let mut rows = statement.query([sync])?;
     match rows.next()? {
@@ -248,11 +237,13 @@ pub(super) fn cursor(
     }
 }
 
-/// Forgets the cursor; returns whether there was one.
+/// Forgets the cursor's position; returns whether there was a cursor.
 pub(super) fn reset(transaction: &Transaction<'_>, lease: &Token) -> Result<bool, Fault> {
     let claimed = lease::check(transaction, lease)?;
-    let forgotten = transaction
-        .prepare_cached("UPDATE sync SET cursor = NULL WHERE number = ?1 AND cursor IS NOT NULL")?
-        .execute([claimed.sync])?;
-    Ok(forgotten > 0)
+    let Some(cursor) = cursor(transaction, &lease.sync)? else { return Ok(false) };
+    let kept = Cursor { position: None, ..cursor };
+    transaction
+        .prepare_cached("UPDATE sync SET cursor = ?2 WHERE number = ?1")?
+        .execute(params![claimed.sync, codec::cursor_text(&kept)?])?;
+    Ok(true)
 }

@@ -7,10 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use syncline_core::identity::Identity;
 
 use super::{codec, fault::Fault};
-use crate::Scratch;
-
-/// Records that are shown of those with the same stamp or natural key: three tell "one", "two" and "more".
-const SAME_SHOWN: i64 = 3;
+use crate::{Scratch, rules::SAME_SHOWN};
 
 pub(super) fn create(connection: &Connection) -> Result<(), Fault> {
     connection.execute_batch(
@@ -23,6 +20,7 @@ pub(super) fn create(connection: &Connection) -> Result<(), Fault> {
            stamp     BLOB CHECK (length(stamp) = 32),
            natural   BLOB CHECK (length(natural) = 32),
            hash      BLOB NOT NULL CHECK (length(hash) = 32),
+           gone      INTEGER NOT NULL CHECK (gone IN (0, 1)),
            fields    TEXT NOT NULL,
            UNIQUE (stream, record_id)
          ) STRICT;
@@ -42,8 +40,8 @@ pub(super) fn clear(connection: &Connection) -> Result<(), Fault> {
 /// Adds rows, each with its fields as JSON.
 pub(super) fn put(connection: &Connection, rows: &[(Scratch, String)]) -> Result<(), Fault> {
     let mut insert = connection.prepare_cached(
-        "INSERT OR REPLACE INTO temp.scratch (stream, record_id, version, stamp, natural, hash, fields)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR REPLACE INTO temp.scratch (stream, record_id, version, stamp, natural, hash, gone, fields)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     let mut last: Option<(&str, i64)> = None;
     for (row, fields) in rows {
@@ -53,7 +51,16 @@ pub(super) fn put(connection: &Connection, rows: &[(Scratch, String)]) -> Result
         };
         last = Some((&row.stream, stream));
         let stamp = row.stamp.map(|identity| identity.0);
-        insert.execute(params![stream, row.record_id, row.version, stamp, row.natural, row.hash, fields])?;
+        insert.execute(params![
+            stream,
+            row.record_id,
+            row.version,
+            stamp,
+            row.natural,
+            row.hash,
+            row.gone,
+            fields
+        ])?;
     }
     Ok(())
 }
@@ -97,14 +104,14 @@ pub(super) fn by_natural(connection: &Connection, natural: &[[u8; 32]]) -> Resul
 fn select<'c>(connection: &'c Connection, condition: &str) -> Result<CachedStatement<'c>, Fault> {
     Ok(connection.prepare_cached(&format!(
         "SELECT place.id, scratch.record_id, scratch.version, scratch.stamp, scratch.natural, scratch.hash,
-           scratch.fields
+           scratch.gone, scratch.fields
          FROM temp.scratch JOIN temp.scratch_stream AS place ON place.number = scratch.stream
          WHERE {condition} ORDER BY scratch.number LIMIT ?2"
     ))?)
 }
 
 fn same(select: &mut CachedStatement<'_>, hash: &[u8; 32]) -> Result<Vec<Scratch>, Fault> {
-    let mut rows = select.query(params![hash, SAME_SHOWN])?;
+    let mut rows = select.query(params![hash, codec::limit(SAME_SHOWN)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(read(row)?);
@@ -121,7 +128,8 @@ fn read(row: &Row<'_>) -> Result<Scratch, Fault> {
         stamp: stamp.map(Identity),
         natural: row.get(4)?,
         hash: row.get(5)?,
-        fields: codec::from_json(row, 6)?,
+        gone: row.get(6)?,
+        fields: codec::from_json(row, 7)?,
     })
 }
 

@@ -93,6 +93,7 @@ async fn planning_writes_nothing_to_the_store() {
             stamp: (n < 50).then(|| row(n).identity),
             natural: Some([0; 32]),
             hash: [0; 32],
+            gone: false,
             fields: Fields::from([("Title".to_owned(), "x".repeat(100).into())]),
         })
         .collect();
