@@ -4,15 +4,19 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench-push test-sdk
+.PHONY: help demo test check bench-push kill-campaign test-sdk
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
 
+# Of the kill campaign: how many cycles, and the seed of their order: any, unless it is given
+CYCLES ?= 300
+SEED ?=
+
 help: ## this list
 	@echo "Syncline: keeps records in one system in agreement with records in another."
 	@echo
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
 demo: ## push 10,000 records to a simulated SharePoint, break things, repair them; no network needed after the build
 	@scripts/setup cc
@@ -30,6 +34,10 @@ check: ## formatting, lints, documentation, and the rules of the repository
 bench-push: ## measure the push from PostgreSQL to the simulator; writes target/bench/push.json
 	@scripts/setup cc postgres
 	@scripts/with-postgres cargo bench --package syncline-cli --bench push
+
+kill-campaign: ## CYCLES=n crashes, errors, delays and kills, then count what is lost or doubled; SEED=x repeats their order
+	@scripts/setup cc
+	@CYCLES="$(CYCLES)" SEED="$(SEED)" cargo bench --quiet --workspace --profile dev --bench kill_campaign
 
 test-sdk: ## drive the simulator with Microsoft's own Python client (a large download)
 	@scripts/setup cc python

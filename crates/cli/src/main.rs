@@ -9,6 +9,8 @@
 mod args;
 mod commands;
 mod exit;
+#[cfg(debug_assertions)]
+mod failpoint;
 mod logging;
 mod output;
 mod problems;
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<exit::Exit, Failure> {
+    #[cfg(debug_assertions)]
+    failpoint::start()?;
     wiring::use_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

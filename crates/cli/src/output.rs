@@ -69,6 +69,12 @@ pub(crate) fn hint(text: &str) {
     say(&format!("{} {text}", paint("36", "hint:")));
 }
 
+/// Says where a process is that somebody made stop or wait there.
+#[cfg(debug_assertions)]
+pub(crate) fn marker(text: &str) {
+    say(text);
+}
+
 /// Writes a line to standard error; where that cannot be done there is nobody to tell.
 fn say(text: &str) {
     writeln!(std::io::stderr().lock(), "{text}").ok();

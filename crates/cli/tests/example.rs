@@ -194,6 +194,24 @@ fn deletes(place: &Place, database: &Database) {
 }
 
 #[test]
+fn a_listing_that_does_not_say_its_end_implies_nothing() {
+    let Some((mut place, database)) = stage("cli_cut_off") else { return };
+    place.syncline(&["check", "--fix"]).with_code(0);
+    place.syncline(&["run", "-q"]).with_code(0);
+    database.execute(
+        "UPDATE projects SET budget_amount = budget_amount + 0.01 WHERE project_code = 'P-000003';
+         DELETE FROM projects WHERE project_code IN ('P-000010', 'P-000020')",
+    );
+    place.set("SYNCLINE_FAILPOINT", "connect.source.before_end=error");
+    place.syncline(&["run", "--mode", "full"]).with_code(1).saying("failpoint connect.source.before_end");
+    assert_eq!(items(&place).iter().sum::<usize>(), ROWS, "nothing is taken for gone");
+    place.unset("SYNCLINE_FAILPOINT");
+    place.syncline(&["run", "--mode", "full"]).with_code(0).saying("2 deleted");
+    assert_eq!(find(&place, "P-000003")[0].1["BudgetAmount"], 33_757.04);
+    place.syncline(&["plan", "--mode", "full", "--exit-code"]).with_code(0);
+}
+
+#[test]
 fn a_wrong_password_and_an_absent_server() {
     let Some((mut place, database)) = stage("cli_password") else { return };
     let url = database.url.replace("postgres://postgres@", "postgres://syncline_pw:wrong-password@");

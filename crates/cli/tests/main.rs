@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "test helpers, which clippy cannot tell from other code")]
 
 mod bad_input;
+mod campaign;
 mod commands;
 mod example;
+mod failpoints;
 mod help;
 mod kill;
 mod kit;

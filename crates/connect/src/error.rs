@@ -61,6 +61,12 @@ impl Error {
         Self { kind, message: message.into(), hint: None }
     }
 
+    /// The error of a failpoint.
+    #[cfg(debug_assertions)]
+    pub fn failpoint(kind: Kind, place: &str) -> Self {
+        Self::new(kind, format!("failpoint {place}: an error was asked for"))
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

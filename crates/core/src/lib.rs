@@ -17,6 +17,7 @@ pub mod counts;
 pub mod cursor;
 pub mod decimal;
 pub mod expr;
+pub mod failpoint;
 pub mod fingerprint;
 pub mod guard;
 pub mod identity;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use syncline_connect::destination::{Listed, Record};
-use syncline_core::{identity::Identity, mapping::Mapped, plan::Fields};
+use syncline_core::{failpoint, identity::Identity, mapping::Mapped, plan::Fields};
 use syncline_store::{Entry, Scratch};
 
 use crate::{Bound, Engine, Error};
@@ -23,7 +23,9 @@ pub(crate) enum Match {
 
 /// Lists the destination before it is written. Returns whether it holds anything that could be matched.
 pub(crate) async fn first(engine: &Engine, bound: &Bound) -> Result<bool, Error> {
-    Ok(list(engine, bound).await?.iter().any(|(_, records)| *records > 0))
+    let listed = list(engine, bound).await?;
+    failpoint!("engine.contact.listed", Error::failpoint);
+    Ok(listed.iter().any(|(_, records)| *records > 0))
 }
 
 /// Lists every stream of the sync completely into the scratch listing. Returns the number of records per stream.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use syncline_core::{
     canonical::canonical,
+    failpoint,
     guard::{self, Verdict},
     identity::Identity,
     plan::Fields,
@@ -145,6 +146,7 @@ impl Session<'_> {
         if let Some(reason) = &hold {
             self.note(format!("deletes are held: {reason}; see `syncline held`"));
         }
+        failpoint!("engine.deletes.before", Error::failpoint);
         let mut after = 0;
         loop {
             let (page, next) = self.engine.store.unseen(&self.bound.sync.name, &seen, after, PAGE).await?;

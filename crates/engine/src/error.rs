@@ -48,6 +48,13 @@ impl Error {
         move |source| Self::Connect { doing, source }
     }
 
+    /// The error of a failpoint.
+    #[cfg(debug_assertions)]
+    pub(crate) fn failpoint(place: &str) -> Self {
+        let source = syncline_connect::Error::failpoint(syncline_connect::error::Kind::Unanswered, place);
+        Self::Connect { doing: "going on".into(), source }
+    }
+
     /// Stable code that is stored with the run.
     pub fn code(&self) -> &'static str {
         match self {
@@ -73,6 +80,9 @@ impl Error {
             Self::Store(syncline_store::Error::Locked { .. }) => {
                 Some("another program has the store file open for writing; close it and run again".into())
             }
+            Self::Store(syncline_store::Error::Database { .. }) => Some(
+                "look at the store's file, its disk and its permissions, then try again; what is recorded stays".into(),
+            ),
             Self::Definition { .. } => Some("run `syncline check` for every problem and its place".into()),
             Self::Store(_) | Self::Unbalanced { .. } | Self::Cancelled => None,
         }

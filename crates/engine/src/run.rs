@@ -6,6 +6,7 @@ use syncline_connect::source::FETCH_MAX;
 use syncline_core::{
     counts::Counts,
     cursor::{Cursor, Position, ordinal},
+    failpoint,
     identity::Identity,
     run::{Phase, Status},
     seen::Seen,
@@ -212,6 +213,7 @@ impl Session<'_> {
         if self.planner.contact {
             self.report_strangers().await?;
         }
+        failpoint!("engine.cursor.before", Error::failpoint);
         let cursor = (reading.mode == Mode::Full)
             .then(|| Cursor { position: resume, fingerprint: self.bound.sync.fingerprint() });
         self.checkpoint(cursor).await
@@ -220,6 +222,7 @@ impl Session<'_> {
     /// Resolves what an interrupted run left open.
     async fn recover(&mut self) -> Result<(), Error> {
         let resolution = recover::resolve(self.engine, self.bound, &mut self.writer).await?;
+        failpoint!("engine.recover.looked", Error::failpoint);
         let moved: Vec<Work> = resolution
             .moved
             .iter()
@@ -260,6 +263,7 @@ impl Session<'_> {
             let plan = self.planner.batch(&batch).await?;
             self.work_off(plan, |_| None).await?;
             self.retry_gone(group.iter().filter(|p| !found.contains(&p.identity))).await?;
+            failpoint!("engine.parked.retried", Error::failpoint);
             self.checkpoint(None).await?;
         }
         Ok(())
@@ -377,7 +381,9 @@ impl Session<'_> {
         let works = self.without_edited_moves(works).await?;
         let intents: Vec<Intent> = works.iter().map(intent).collect();
         self.engine.store.intend(self.lease, self.run, &intents).await?;
+        failpoint!("engine.send.before", Error::failpoint);
         let (ended, stop) = self.writer.send(works).await;
+        failpoint!("engine.send.after", Error::failpoint);
         let now = self.engine.clock.now();
         let moved: Vec<Work> =
             ended.into_iter().filter_map(|(work, end)| self.account.ended(work, end, now)).collect();
@@ -436,6 +442,7 @@ impl Session<'_> {
         if old.is_empty() {
             return Ok(());
         }
+        failpoint!("engine.move.created", Error::failpoint);
         let (ended, stop) = self.writer.send(old).await;
         let mut left = 0;
         for (work, end) in ended {

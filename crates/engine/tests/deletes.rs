@@ -1,6 +1,8 @@
 //! Deletes: only what is ours, only from a complete listing, and never too many at once.
 
 use syncline_core::{run::Status, sync::DeletePolicy};
+use syncline_engine::verify;
+use syncline_sim::{Fault, FaultWhen, OpKind};
 
 use crate::world::{ACTIVE, World, assert_succeeded, code, counts, fields};
 
@@ -89,6 +91,84 @@ async fn soft_deletes_mark_and_a_returning_record_is_unmarked() {
     world.projects(3, 1);
     assert_eq!(world.full().await.counts, counts(|c| (c.updated, c.unchanged) = (1, 19)));
     assert!(!world.item(&code(3)).1.fields.contains_key("DeletedAt"));
+}
+
+/// 20 projects, softly deleted ones marked; the first run is over.
+async fn marking() -> World {
+    let mut world = World::new().await;
+    world.sync.deletes.policy = DeletePolicy::Soft { field: "DeletedAt".into() };
+    world.sql("ALTER TABLE projects ADD COLUMN gone_at TIMESTAMP");
+    world.sync.from.tombstone = Some("gone_at".into());
+    for n in 1..=20 {
+        world.sql(&insert(n));
+    }
+    assert_succeeded(&world.run().await);
+    world
+}
+
+fn insert(n: u32) -> String {
+    let code = code(n);
+    format!(
+        "INSERT INTO projects VALUES ('{code}', 'x', 'Active', 1.50, '2026-01-31', NULL, '2026-01-01T00:00:00Z', NULL)"
+    )
+}
+
+/// The keys of what verify reports.
+async fn drift(world: &World) -> Vec<String> {
+    let engine = world.engine().await;
+    let bound = world.bound(&engine).await.unwrap();
+    let found = verify::verify(&engine, &bound, 100).await.unwrap();
+    found.drift.into_iter().map(|d| d.label).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_is_no_drift_and_taking_it_away_is() {
+    let world = marking().await;
+    world.sql("UPDATE projects SET gone_at = '2026-02-01T00:00:00Z', updated_at = '2026-02-01T00:00:00Z' WHERE project_code = 'PRJ-00004'");
+    assert_eq!(world.run().await.counts.deleted, 1, "by tombstone");
+    world.sql("DELETE FROM projects WHERE project_code = 'PRJ-00003'");
+    assert_eq!(world.full().await.counts.deleted, 1, "by absence");
+    assert_eq!(drift(&world).await, [""; 0]);
+    for n in [3, 4] {
+        let (list, item) = world.item(&code(n));
+        world
+            .server
+            .world()
+            .edit_item(list, item.id, &fields(&[("DeletedAt", serde_json::Value::Null)]))
+            .unwrap();
+    }
+    assert_eq!(drift(&world).await, ["PRJ-00003", "PRJ-00004"]);
+}
+
+/// A mark is written, and nobody hears that it was: the intent stays open.
+async fn mark_and_hear_nothing(world: &World) {
+    world.sql("DELETE FROM projects WHERE project_code = 'PRJ-00003'");
+    world.fault_on(OpKind::Update, FaultWhen::next(1), Fault::ResetAfterApply);
+    world.fault_on(OpKind::Get, FaultWhen::default(), Fault::ResetBeforeApply);
+    assert_eq!(world.full().await.status, Status::Failed);
+    world.server.world().clear_faults(None);
+    assert_eq!(world.store().await.open_intents("projects").await.unwrap().len(), 1);
+    assert!(world.item(&code(3)).1.fields.contains_key("DeletedAt"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_comes_back_before_its_lost_mark_is_found_is_unmarked() {
+    let world = marking().await;
+    mark_and_hear_nothing(&world).await;
+    world.sql(&insert(3));
+    assert_eq!(world.full().await.counts, counts(|c| (c.updated, c.unchanged) = (1, 19)));
+    assert!(!world.item(&code(3)).1.fields.contains_key("DeletedAt"));
+    assert_eq!(drift(&world).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_mark_that_is_found_is_not_written_again() {
+    let world = marking().await;
+    mark_and_hear_nothing(&world).await;
+    let writes = world.writes_applied();
+    assert_eq!(world.full().await.counts, counts(|c| c.unchanged = 19));
+    assert_eq!(world.writes_applied(), writes);
+    assert_eq!(drift(&world).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use serde_json::json;
-use syncline_core::{counts::Counts, run::Status, sync::Sync};
+use syncline_core::{counts::Counts, failpoint, run::Status, sync::Sync};
 use syncline_engine::{
     Bound, Engine,
     run::{Options, Report, run as run_sync},
@@ -37,7 +37,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Res
             Err(failure) => Err(failure),
         };
         // The other syncs may still be run.
-        exit = exit.and(ended.unwrap_or_else(|failure| refused(sync, args.json, &failure)));
+        exit = exit.and(ended.unwrap_or_else(|failure| refused(sync, args.json, failure)));
     }
     Ok(exit)
 }
@@ -51,11 +51,19 @@ pub(crate) async fn open(
 ) -> Result<Bound, Failure> {
     let opening = unless_cancelled(cancel, systems.open(&opened.loaded.project, sync));
     let (bound, found) = Box::pin(opening).await.map_err(|failure| failure.about(&sync.name))?;
-    bound.ok_or_else(|| check::refuse(opened, sync, &found))
+    let bound = bound.ok_or_else(|| check::refuse(opened, sync, &found))?;
+    failpoint!("cli.run.opened", |place| crate::failpoint::failure(place).about(&sync.name));
+    Ok(bound)
 }
 
-/// A run that could not begin.
-fn refused(sync: &Sync, as_json: bool, failure: &Failure) -> Exit {
+/// What to do next where nothing better is known.
+const GOES_ON: &str = "what was done is recorded; `syncline run` goes on from there";
+
+/// A run that could not begin, or whose end could not be recorded.
+fn refused(sync: &Sync, as_json: bool, mut failure: Failure) -> Exit {
+    if !failure.what.is_empty() {
+        failure.hint.get_or_insert_with(|| GOES_ON.to_owned());
+    }
     if as_json {
         output::json(&json!({
             "event": "refused", "sync": sync.name, "error": failure.what, "hint": failure.hint,
@@ -141,7 +149,7 @@ fn advise(name: &str, report: &Report) {
         output::error(&format!("{name}: {}", error.chain()));
         match error.hint() {
             Some(hint) => output::hint(&hint),
-            None => output::hint("what was done is recorded; `syncline run` goes on from there"),
+            None => output::hint(GOES_ON),
         }
     }
     let counts = &report.counts;

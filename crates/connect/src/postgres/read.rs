@@ -4,6 +4,7 @@ use futures::TryStreamExt;
 use syncline_core::{
     batch::{Batch, BatchBuilder, Positions},
     cursor::Position,
+    failpoint,
     schema::FieldType,
     sync::Overlap,
     time::DAY_MICROS,
@@ -301,10 +302,12 @@ impl Pump {
             if boundary.is_none() {
                 break;
             }
+            failpoint!("connect.source.between_pages", |place| Error::failpoint(Kind::Unanswered, place));
         }
         if let Some(place) = place.filter(|_| !builder.is_empty()) {
             place.send(Ok(Some(builder.finish(self.positions))));
         }
+        failpoint!("connect.source.before_end", |place| Error::failpoint(Kind::Unanswered, place));
         Ok(())
     }
 

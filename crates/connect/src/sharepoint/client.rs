@@ -15,6 +15,7 @@ use reqwest::{
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::de::DeserializeOwned;
+use syncline_core::failpoint;
 use tokio::sync::Semaphore;
 use url::Url;
 use uuid::Uuid;
@@ -239,7 +240,9 @@ impl Client {
             builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         let named = |e: Error| Error { message: format!("{} (request {request})", e.message), ..e };
+        failpoint!("connect.sharepoint.before_send", |place| Error::failpoint(Kind::Unreachable, place));
         let mut response = builder.send().await.map_err(|e| named(transport(e)))?;
+        failpoint!("connect.sharepoint.before_read", |place| Error::failpoint(Kind::Unanswered, place));
         let status = response.status().as_u16();
         let (signals, at) = self.signals(response.headers());
         let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);

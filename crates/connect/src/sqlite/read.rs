@@ -5,6 +5,7 @@ use rusqlite::{Connection, InterruptHandle, Row, params_from_iter, types::Value 
 use syncline_core::{
     batch::{Batch, BatchBuilder},
     cursor::Position,
+    failpoint,
 };
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 
@@ -132,11 +133,13 @@ impl<'a> Pump<'a> {
         let mut sql = listing.first(plan.start.is_some());
         let mut bound: Vec<Stored> = plan.start.iter().cloned().collect();
         while let End::Page(last) = self.statement(&sql, &bound, &mut builder, &mut place)? {
+            failpoint!("connect.source.between_pages", |place| Error::failpoint(Kind::Unanswered, place));
             (sql, bound) = (listing.next(), last);
         }
         if let Some(place) = place.filter(|_| !builder.is_empty()) {
             place.send(Ok(Some(plan.shape.finish(&mut builder))));
         }
+        failpoint!("connect.source.before_end", |place| Error::failpoint(Kind::Unanswered, place));
         Ok(())
     }
 

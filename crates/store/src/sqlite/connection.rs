@@ -25,6 +25,22 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 /// Prepared statements kept per connection; there are about fifty in all.
 const STATEMENTS: usize = 96;
 
+/// The places just before and just after the commit of a write.
+macro_rules! failpoints {
+    ($write:literal) => {{
+        let before = || {
+            syncline_core::failpoint!(concat!("store.", $write, ".before_commit"), Fault::failpoint);
+            Ok(())
+        };
+        let after = || {
+            syncline_core::failpoint!(concat!("store.", $write, ".after_commit"), Fault::failpoint);
+            Ok(())
+        };
+        (before, after)
+    }};
+}
+pub(super) use failpoints;
+
 /// The store's connections. Each serves one caller at a time, on a blocking thread.
 pub(super) struct Connections {
     place: String,
@@ -71,11 +87,13 @@ impl Connections {
     }
 
     /// Runs `write` in one transaction that has the write lock from its beginning. Durable once this returns `Ok`;
-    /// nothing has happened when it returns an error.
-    pub(super) async fn write<T, F>(&self, write: F) -> Result<T, Error>
+    /// nothing has happened when it returns an error. `before` and `after` the commit: its [`failpoints`].
+    pub(super) async fn write<T, F, B, A>(&self, (before, after): (B, A), write: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+        B: FnOnce() -> Result<(), Fault> + Send + 'static,
+        A: FnOnce() -> Result<(), Fault> + Send + 'static,
     {
         let writer = Arc::clone(&self.writer);
         blocking(self.place.clone(), move || {
@@ -83,7 +101,9 @@ impl Connections {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             // Dropped on error, which rolls back; SQLite itself does when the disk is full.
             let done = write(&transaction)?;
+            before()?;
             transaction.commit()?;
+            after()?;
             Ok(done)
         })
         .await

@@ -38,6 +38,12 @@ impl From<io::Error> for Fault {
 }
 
 impl Fault {
+    /// The error of a failpoint.
+    #[cfg(debug_assertions)]
+    pub(super) fn failpoint(place: &str) -> Self {
+        Self::Broken(format!("failpoint {place}: an error was asked for"))
+    }
+
     /// The error that callers see.
     pub(super) fn at(self, place: &str) -> Error {
         let place = place.to_owned();

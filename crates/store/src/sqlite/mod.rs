@@ -25,7 +25,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_core::{cursor::Cursor, identity::Identity, run::Status, seen::Seen};
 
-use self::{checkpoint::Prepared, codec::Wide, connection::Connections, fault::Fault, lease::Token};
+use self::{
+    checkpoint::Prepared,
+    codec::Wide,
+    connection::{Connections, failpoints},
+    fault::Fault,
+    lease::Token,
+};
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
     RunId, Scratch, Store, Waiting,
@@ -83,7 +89,7 @@ impl Store for SqliteStore {
         // The file is locked first: without it we have no business closing anybody's runs.
         let (epoch, file) = self
             .connections
-            .write(move |transaction| {
+            .write(failpoints!("claim"), move |transaction| {
                 let file = lease::lock(&path, &name)?;
                 Ok((lease::claim(transaction, &name, now)?, file))
             })
@@ -98,12 +104,16 @@ impl Store for SqliteStore {
 
     async fn start_run(&self, lease: &Lease, run: NewRun) -> Result<RunId, Error> {
         let token = Token::from(lease);
-        self.connections.write(move |transaction| runs::start(transaction, &token, &run)).await
+        self.connections
+            .write(failpoints!("start_run"), move |transaction| runs::start(transaction, &token, &run))
+            .await
     }
 
     async fn finish_run(&self, lease: &Lease, run: RunId, end: RunEnd) -> Result<(), Error> {
         let token = Token::from(lease);
-        self.connections.write(move |transaction| runs::finish(transaction, &token, run, &end)).await
+        self.connections
+            .write(failpoints!("finish_run"), move |transaction| runs::finish(transaction, &token, run, &end))
+            .await
     }
 
     async fn runs(
@@ -160,7 +170,11 @@ impl Store for SqliteStore {
         let token = Token::from(lease);
         let intents = intents.iter().map(|intent| Ok((intent.clone(), Wide::of(&intent.row)?)));
         let intents = intents.collect::<Result<Vec<_>, _>>();
-        self.connections.write(move |transaction| intents::intend(transaction, &token, run, intents)).await
+        self.connections
+            .write(failpoints!("intend"), move |transaction| {
+                intents::intend(transaction, &token, run, intents)
+            })
+            .await
     }
 
     async fn open_intents(&self, sync: &str) -> Result<Vec<Intent>, Error> {
@@ -172,7 +186,9 @@ impl Store for SqliteStore {
         let token = Token::from(lease);
         let prepared = Prepared::of(&checkpoint);
         self.connections
-            .write(move |transaction| checkpoint::apply(transaction, &token, run, &checkpoint, prepared))
+            .write(failpoints!("checkpoint"), move |transaction| {
+                checkpoint::apply(transaction, &token, run, &checkpoint, prepared)
+            })
             .await
     }
 
@@ -183,7 +199,9 @@ impl Store for SqliteStore {
 
     async fn reset(&self, lease: &Lease) -> Result<bool, Error> {
         let token = Token::from(lease);
-        self.connections.write(move |transaction| runs::reset(transaction, &token)).await
+        self.connections
+            .write(failpoints!("reset"), move |transaction| runs::reset(transaction, &token))
+            .await
     }
 
     async fn parked(
@@ -210,14 +228,18 @@ impl Store for SqliteStore {
     ) -> Result<u64, Error> {
         let (token, identities) = (Token::from(lease), identities.map(<[_]>::to_vec));
         self.connections
-            .write(move |transaction| parked::retry(transaction, &token, identities.as_deref(), now))
+            .write(failpoints!("waiting"), move |transaction| {
+                parked::retry(transaction, &token, identities.as_deref(), now)
+            })
             .await
     }
 
     async fn drop_parked(&self, lease: &Lease, identities: Option<&[Identity]>) -> Result<u64, Error> {
         let (token, identities) = (Token::from(lease), identities.map(<[_]>::to_vec));
         self.connections
-            .write(move |transaction| parked::drop(transaction, &token, identities.as_deref()))
+            .write(failpoints!("waiting"), move |transaction| {
+                parked::drop(transaction, &token, identities.as_deref())
+            })
             .await
     }
 
@@ -228,7 +250,11 @@ impl Store for SqliteStore {
 
     async fn approve(&self, lease: &Lease, ceiling: u64, now: Timestamp) -> Result<(), Error> {
         let token = Token::from(lease);
-        self.connections.write(move |transaction| parked::approve(transaction, &token, ceiling, now)).await
+        self.connections
+            .write(failpoints!("waiting"), move |transaction| {
+                parked::approve(transaction, &token, ceiling, now)
+            })
+            .await
     }
 
     async fn approval(&self, sync: &str) -> Result<Option<u64>, Error> {
@@ -238,7 +264,9 @@ impl Store for SqliteStore {
 
     async fn reject(&self, lease: &Lease) -> Result<u64, Error> {
         let token = Token::from(lease);
-        self.connections.write(move |transaction| parked::reject(transaction, &token)).await
+        self.connections
+            .write(failpoints!("waiting"), move |transaction| parked::reject(transaction, &token))
+            .await
     }
 
     async fn mark_drifted(
@@ -250,7 +278,9 @@ impl Store for SqliteStore {
     ) -> Result<(), Error> {
         let (token, drifted) = (Token::from(lease), drifted.to_vec());
         self.connections
-            .write(move |transaction| parked::mark_drifted(transaction, &token, run, &drifted, now))
+            .write(failpoints!("waiting"), move |transaction| {
+                parked::mark_drifted(transaction, &token, run, &drifted, now)
+            })
             .await
     }
 
