@@ -5,6 +5,8 @@ mod canonical;
 mod convert;
 mod cursor;
 mod decisions;
+mod fuzz;
+mod fuzzing;
 mod identity;
 mod limits;
 mod mapping;

@@ -2,6 +2,9 @@
 
 mod bad_input;
 mod fingerprint;
+mod fuzz;
+#[path = "../../core/tests/fuzzing.rs"]
+mod fuzzing;
 mod good_projects;
 mod problems;
 mod schema;
