@@ -73,7 +73,7 @@ const DICTIONARY: &[&str] = &[
 ];
 
 /// Longest line of a message that a person reads.
-const LINE_CHARS_MAX: usize = 2_000;
+const LINE_CHARS_MAX: usize = 2_500;
 
 /// Lines as YAML counts them.
 fn lines(text: &str) -> Vec<&str> {
