@@ -4,10 +4,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench-push test-sdk
+.PHONY: help demo test check fuzz bench-push test-sdk
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
+
+# Inputs for each parser, and what they are made from: make fuzz ITERATIONS=1000000 SEED=7
+ITERATIONS ?= 100000
+SEED ?= 20260131
 
 help: ## this list
 	@echo "Syncline: keeps records in one system in agreement with records in another."
@@ -26,6 +30,11 @@ test: ## run every test beside a throwaway PostgreSQL; ARGS="..." goes to the te
 check: ## formatting, lints, documentation, and the rules of the repository
 	@scripts/setup cc lints
 	@scripts/check
+
+fuzz: ## feed the parsers with damaged input for longer; ITERATIONS=n for each, SEED=x (docs/fuzzing.md)
+	@scripts/setup cc
+	SYNCLINE_FUZZ=$(ITERATIONS) SYNCLINE_FUZZ_SEED=$(SEED) cargo test --no-fail-fast --lib --tests \
+	  --package syncline-core --package syncline-spec --package syncline-connect fuzz:: -- --nocapture
 
 bench-push: ## measure the push from PostgreSQL to the simulator; writes target/bench/push.json
 	@scripts/setup cc postgres

@@ -177,14 +177,10 @@ fn check_batch(body: &[u8]) {
         match write::applied(&operation, doing, &part) {
             Ok(applied) => {
                 assert!(part.is_success() && !applied.id.is_empty());
-                let made = serde_json::from_slice::<Json>(&part.body).ok();
-                let named = made.and_then(|json| json["id"].as_str().map(str::to_owned));
-                let own = !matches!(operation.kind, OperationKind::Create);
-                assert!(
-                    own || named.as_deref() == Some(&applied.id),
-                    "the item {} was not named",
-                    applied.id
-                );
+                let create = matches!(operation.kind, OperationKind::Create);
+                if let Some(made) = json(&part.body).filter(|_| create) {
+                    assert_eq!(made["id"].as_str(), Some(applied.id.as_str()), "another item was made");
+                }
             }
             Err(error) => {
                 error_is_sound(&error);
@@ -242,8 +238,10 @@ fn check_page(body: &[u8]) {
 
 fn check_error(body: &[u8]) {
     let signals = Signals { retry_after: Some(Duration::from_secs(3)), ..Signals::default() };
+    let statuses = [0, 204, 302, 400, 401, 403, 404, 409, 412, 423, 429, 500, 502, 503, 507, 999];
     for doing in [Doing::Read, Doing::ReadItem, Doing::Create, Doing::Change, Doing::Columns] {
-        for status in [0, 204, 302, 400, 401, 403, 404, 409, 412, 423, 429, 500, 502, 503, 507, 999] {
+        // A quarter of them for each body, so that there is time for more bodies.
+        for status in statuses.into_iter().skip(body.len() % 4).step_by(4) {
             let error = errors::refusal(status, doing, body, &signals, "r");
             error_is_sound(&error);
             // What the body says never turns a doubt about a write into a certainty.
