@@ -118,29 +118,31 @@ pub(crate) fn run(name: &str, seeds: &[&str], dictionary: &[&str], check: impl F
                     &mut Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
                 ),
             };
-            *shared.lock().unwrap() = (number, input.clone());
+            *shared.lock().expect("nobody panics with it") = (number, input.clone());
             if let Err(why) = catch_unwind(AssertUnwindSafe(|| check(&input))) {
-                done.send(Some(reason(&*why))).unwrap();
+                done.send(Some(reason(&*why))).expect("the watcher waits");
                 return;
             }
         }
-        done.send(None).unwrap();
+        done.send(None).expect("the watcher waits");
     };
-    let worker = std::thread::Builder::new().stack_size(STACK).spawn(work).unwrap();
+    let worker = std::thread::Builder::new().stack_size(STACK).spawn(work).expect("a thread can be had");
     let mut last = None;
     let outcome = loop {
         match finished.recv_timeout(HANGS) {
             Ok(outcome) => break outcome,
-            Err(_) if last == Some(current.lock().unwrap().0) => break Some("hangs".to_owned()),
-            Err(_) => last = Some(current.lock().unwrap().0),
+            Err(_) if last == Some(current.lock().expect("nobody panics with it").0) => {
+                break Some("hangs".to_owned());
+            }
+            Err(_) => last = Some(current.lock().expect("nobody panics with it").0),
         }
     };
     if let Some(why) = outcome {
-        let (number, input) = current.lock().unwrap().clone();
+        let (number, input) = current.lock().expect("nobody panics with it").clone();
         let kept = keep(name, number, &input);
         panic!("{name}: input {number} of seed {seed}: {why}\n{}\nkept as {}", shown(&input), kept.display());
     }
-    worker.join().unwrap();
+    worker.join().expect("it has told its outcome");
 }
 
 #[expect(
@@ -157,19 +159,19 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap_or_else(|why| panic!("{}: {why}", folder.display()))
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("a folder can be listed").path())
         .collect();
     files.sort();
     assert!(!files.is_empty(), "{} is empty", folder.display());
-    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+    files.iter().map(|file| std::fs::read(file).expect("a stored file can be read")).collect()
 }
 
 /// Writes an input that broke a law to where it can be copied into the corpus from.
 fn keep(name: &str, number: u64, input: &[u8]) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/fuzz").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(&folder).expect("the build folder can be written");
     let file = folder.join(format!("{number}.txt"));
-    std::fs::write(&file, input).unwrap();
+    std::fs::write(&file, input).expect("the build folder can be written");
     file
 }
 

@@ -6,6 +6,7 @@ mod convert;
 mod cursor;
 mod decisions;
 mod fuzz;
+#[expect(clippy::print_stdout, reason = "who repeats a run needs its seed")]
 mod fuzzing;
 mod identity;
 mod limits;
