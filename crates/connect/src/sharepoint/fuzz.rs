@@ -287,7 +287,7 @@ fn check_token(body: &[u8]) {
         }
     }
     // The code is a word of the standard and is shown; everything else about the refusal is not.
-    let json = json(body).unwrap_or_default();
+    let Some(json) = json(body) else { return };
     let code: String =
         json["error"].as_str().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
     for status in [400, 401, 429, 503] {
@@ -395,4 +395,18 @@ fn a_number_too_large_for_a_double_is_not_written_out() {
     };
     let Listed::Record(record) = &items[0] else { panic!("a record") };
     assert_eq!(record.values[1], Value::Text("1e20000".into()));
+}
+
+#[test]
+fn a_piece_of_the_answer_is_not_repeated() {
+    let error =
+        |body: &[u8]| listing::read_page(&answer(body), &fields(), Way::Pages).err().map(|e| e.message);
+    assert_eq!(
+        error(br#"{"value":"the customer's \" secret at line 7"}"#).as_deref(),
+        Some("the answer makes no sense: invalid type: string … at line 1 column 45 (request r)")
+    );
+    assert_eq!(
+        error(b"{}").as_deref(),
+        Some("the answer makes no sense: missing field `value` at line 1 column 2 (request r)")
+    );
 }
