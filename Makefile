@@ -4,13 +4,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench-push kill-campaign test-sdk
+.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push test-sdk
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
 
-# Of the kill campaign: how many cycles, and the seed of their order: any, unless it is given
+# How much: make simulate SEEDS=100000; make kill-campaign CYCLES=1500; make fuzz ITERATIONS=1000000
+SEEDS ?= 20000
 CYCLES ?= 300
+ITERATIONS ?= 100000
+# One world with its timeline, one order of kills, one course of fuzzing: make simulate SEED=17
 SEED ?=
 
 help: ## this list
@@ -30,6 +33,11 @@ test: ## run every test beside a throwaway PostgreSQL; ARGS="..." goes to the te
 check: ## formatting, lints, documentation, and the rules of the repository
 	@scripts/setup cc lints
 	@scripts/check
+
+fuzz: ## feed the parsers with damaged input for longer; ITERATIONS=n for each, SEED=x (docs/fuzzing.md)
+	@scripts/setup cc
+	SYNCLINE_FUZZ=$(ITERATIONS) SYNCLINE_FUZZ_SEED=$(or $(SEED),20260131) cargo test --no-fail-fast --lib --tests \
+	  --package syncline-core --package syncline-spec --package syncline-connect fuzz:: -- --nocapture
 
 bench-push: ## measure the push from PostgreSQL to the simulator; writes target/bench/push.json
 	@scripts/setup cc postgres

@@ -45,7 +45,7 @@ impl Window {
     /// Units that count at `now`, reserved ones included.
     pub fn used(&mut self, now: Duration) -> u64 {
         self.expire(now);
-        self.answered_units + self.in_flight
+        self.counted()
     }
 
     /// Reserves `units` at `now`.
@@ -55,12 +55,12 @@ impl Window {
     /// the whole limit at once is let through when nothing else counts, for otherwise it would wait for ever.
     pub fn reserve(&mut self, units: u64, now: Duration) -> Result<(), Duration> {
         self.expire(now);
-        let used = self.answered_units + self.in_flight;
-        if used == 0 || used + units <= self.limit.units {
-            self.in_flight += units;
+        let used = self.counted();
+        if used == 0 || used.checked_add(units).is_some_and(|sum| sum <= self.limit.units) {
+            self.in_flight = units.saturating_add(self.in_flight);
             return Ok(());
         }
-        let mut missing = (used + units).saturating_sub(self.limit.units);
+        let mut missing = used.saturating_add(units).saturating_sub(self.limit.units);
         for (slot, spent) in &self.answered {
             missing = missing.saturating_sub(*spent);
             if missing == 0 {
@@ -68,7 +68,7 @@ impl Window {
             }
         }
         // Only requests in flight stand in the way: their answers will tell more.
-        Err(now + self.slot)
+        Err(now.saturating_add(self.slot))
     }
 
     /// Gives back units reserved for a request that was not sent.
@@ -88,12 +88,18 @@ impl Window {
             return;
         }
         let slot = self.slot_of(at);
+        // What others say they spent may be any number; their sum stays one.
+        let units = units.min(u64::MAX - self.answered_units);
         self.answered_units += units;
         let after = self.answered.partition_point(|(known, _)| *known <= slot);
         match after.checked_sub(1).and_then(|last| self.answered.get_mut(last)) {
             Some((known, spent)) if *known == slot => *spent += units,
             _ => self.answered.insert(after, (slot, units)),
         }
+    }
+
+    fn counted(&self) -> u64 {
+        self.answered_units.saturating_add(self.in_flight)
     }
 
     fn expire(&mut self, now: Duration) {
@@ -107,11 +113,12 @@ impl Window {
     }
 
     fn slot_of(&self, at: Duration) -> u64 {
-        (at.as_nanos() / self.slot.as_nanos()) as u64
+        u64::try_from(at.as_nanos() / self.slot.as_nanos()).unwrap_or(u64::MAX - 1)
     }
 
     fn leaves_at(&self, slot: u64) -> Duration {
-        Duration::from_nanos((u128::from(slot + 1) * self.slot.as_nanos()) as u64) + self.limit.window
+        let end = u64::try_from(u128::from(slot + 1) * self.slot.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(end).saturating_add(self.limit.window)
     }
 }
 

@@ -153,7 +153,8 @@ fn to_micros(value: &Value<'_>) -> Option<i64> {
         Value::Timestamp { micros, .. } => Some(*micros),
         Value::Date(i32::MAX) => Some(i64::MAX),
         Value::Date(i32::MIN) => Some(i64::MIN),
-        Value::Date(day) => Some(i64::from(*day) * DAY_MICROS),
+        // Dates reach further than times.
+        Value::Date(day) => i64::from(*day).checked_mul(DAY_MICROS),
         Value::Text(text) => {
             let text = text.trim();
             time::parse_timestamp(text)

@@ -21,18 +21,22 @@ impl Position {
     /// was read when that is lower. Then records are found whose clock runs behind the source's.
     pub fn after_full(resume: Option<Self>, highest: Option<i64>) -> Option<Self> {
         let mut position = resume?;
-        if let (Some(at), Some(highest)) = (ordinal(&position.cursor), highest)
-            && highest < at
-        {
-            position.cursor = match position.cursor {
-                Value::Timestamp { zoned, .. } => Value::Timestamp { micros: highest, zoned },
-                Value::Date(day) => Value::Date(i32::try_from(highest).unwrap_or(day)),
-                Value::Int64(_) => Value::Int64(highest),
-                other => other,
-            };
-        }
+        let Some(highest) = highest else { return Some(position) };
+        position.cursor = match position.cursor {
+            // Infinity is above everything, and nothing would ever be found behind it.
+            Value::Timestamp { micros, zoned } => Value::Timestamp { micros: micros.min(highest), zoned },
+            Value::Date(day) => Value::Date(day.min(day_at_most(highest))),
+            Value::Int64(n) => Value::Int64(n.min(highest)),
+            other => other,
+        };
         Some(position)
     }
+}
+
+/// The last day that is not above `ordinal` and not infinity.
+fn day_at_most(ordinal: i64) -> i32 {
+    let highest = i64::from(i32::MAX) - 1;
+    i32::try_from(ordinal.min(highest)).unwrap_or(i32::MIN)
 }
 
 /// The place of a cursor value on its column's own scale; `None` for infinity and for types without one.

@@ -1,7 +1,7 @@
 //! Expressions over a record: CEL, side-effect free and bounded.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock},
 };
 
@@ -11,10 +11,14 @@ use cel::{
     extensions,
 };
 
-use crate::{time, value::Value};
+use crate::{
+    cost::{self, Cost, Size},
+    time,
+    value::Value,
+};
 
-/// Longest expression, in bytes. The parser bounds the depth; with the length bounded too, and no loop but over a
-/// record's own lists, evaluation is bounded by the record.
+/// Longest expression, in bytes. What it can ask for on one record is bounded by an estimate (`cost`) before it is
+/// evaluated.
 pub const LENGTH_MAX: usize = 4096;
 
 /// Longest list a comprehension may walk; a record with a longer one is an error on that record.
@@ -33,6 +37,10 @@ pub struct Expr {
     text: String,
     program: Arc<Program>,
     variables: Vec<String>,
+    /// Compiled sizes of the patterns that are written down.
+    patterns: Arc<BTreeMap<String, usize>>,
+    /// Whether its work must be estimated on every record.
+    can_grow: bool,
 }
 
 impl std::fmt::Debug for Expr {
@@ -55,7 +63,8 @@ impl Expr {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// Syntax errors, unknown functions, and texts longer than [`LENGTH_MAX`].
+    /// Syntax errors, unknown functions, patterns that are none or too large, and expressions that are longer than
+    /// [`LENGTH_MAX`] or nested too deeply.
     pub fn compile(text: &str) -> Result<Self, CompileError> {
         if text.len() > LENGTH_MAX {
             let message =
@@ -63,6 +72,7 @@ impl Expr {
             return Err(CompileError { message, offset: None });
         }
         let program = ENV.compile(text).map_err(|errors| first_error(text, &errors))?;
+        check_depth(&program)?;
         let references = program.references();
         if let Some(unknown) = references.functions().into_iter().find(|f| !known_function(f)) {
             let message = format!("unknown function {unknown}()");
@@ -73,6 +83,8 @@ impl Expr {
         Ok(Self {
             text: text.to_owned(),
             variables: variables.into_iter().collect(),
+            patterns: Arc::new(patterns(&program)?),
+            can_grow: cost::can_grow(program.expression()),
             program: Arc::new(program),
         })
     }
@@ -90,8 +102,10 @@ impl Expr {
     /// Evaluates over a record: `column` gives the value of a variable.
     ///
     /// # Errors
-    /// What went wrong, without values: a type error, a null where a value was needed, an overflow.
+    /// What went wrong, without values: a type error, a null where a value was needed, an overflow, or a record on which
+    /// it could take more work or memory than is allowed.
     pub fn evaluate<'a>(&self, column: impl Fn(&str) -> Value<'a>) -> Result<Value<'static>, String> {
+        self.check_work(&column)?;
         let mut context = Context::with_env(Arc::clone(&ENV));
         for name in &self.variables {
             let value = to_cel(&column(name)).map_err(|why| format!("`{name}`: {why}"))?;
@@ -99,6 +113,24 @@ impl Expr {
         }
         let result = self.program.execute(&context).map_err(|e| self.explain(&e, &column))?;
         from_cel(&result)
+    }
+
+    fn check_work<'a>(&self, column: &impl Fn(&str) -> Value<'a>) -> Result<(), String> {
+        // A work that is not a number is too much as well.
+        if !self.can_grow || self.cost(column).work <= cost::WORK_MAX {
+            return Ok(());
+        }
+        let most = cost::WORK_MAX;
+        Err(format!(
+            "could take more than {most} steps on this record: it loops over too much, or makes too much text"
+        ))
+    }
+
+    /// An upper bound on what evaluating it over this record takes and makes.
+    pub(crate) fn cost<'a>(&self, column: &impl Fn(&str) -> Value<'a>) -> Cost {
+        let variable = |name: &str| size(&column(name));
+        let pattern = |text: &str| self.patterns.get(text).copied();
+        cost::estimate(self.program.expression(), &variable, &pattern)
     }
 
     /// Evaluates a condition.
@@ -121,6 +153,45 @@ impl Expr {
             _ => "cannot be evaluated on this record (types do not fit, or the result overflows)".to_owned(),
         };
         if nulls.is_empty() { what } else { format!("{what}; null here: {}", nulls.join(", ")) }
+    }
+}
+
+fn check_depth(program: &Program) -> Result<(), CompileError> {
+    let (levels, nested) = cost::depth(program.expression());
+    let message = if levels > cost::DEPTH_MAX {
+        format!("the expression has {levels} levels; at most {} are allowed", cost::DEPTH_MAX)
+    } else if nested > cost::NESTED_MAX {
+        format!("{nested} loops stand inside each other; at most {} may", cost::NESTED_MAX)
+    } else {
+        return Ok(());
+    };
+    Err(CompileError { message, offset: None })
+}
+
+/// The patterns that are written down, with their compiled sizes.
+fn patterns(program: &Program) -> Result<BTreeMap<String, usize>, CompileError> {
+    let mut sizes = BTreeMap::new();
+    for (node, pattern) in cost::patterns(program.expression()) {
+        let bytes = cost::pattern_bytes(pattern).map_err(|why| CompileError {
+            message: format!("the pattern of matches() {why}"),
+            offset: program.source_info().offset_for(node.id).map(|(start, _)| start as usize),
+        })?;
+        sizes.insert(pattern.to_owned(), bytes);
+    }
+    Ok(sizes)
+}
+
+/// About how many bytes a value takes in an expression.
+pub(crate) fn size(value: &Value<'_>) -> Size {
+    match value {
+        Value::Text(text) | Value::Json(text) => Size::text(text.len()),
+        Value::Binary(bytes) => Size::text(bytes.len()),
+        // Those that become texts.
+        Value::Date(_) | Value::Time(_) | Value::Uuid(_) | Value::Timestamp { .. } => Size::text(40),
+        Value::List(values) => Size::list(values.iter().map(size)),
+        Value::Null | Value::Boolean(_) | Value::Int64(_) | Value::Float64(_) | Value::Decimal(_) => {
+            Size::SCALAR
+        }
     }
 }
 

@@ -53,15 +53,17 @@ impl Identity {
         hex(&self.0)
     }
 
-    /// Reads a stamp.
+    /// Reads a stamp, in letters of either case; any other text is none.
     pub fn from_stamp(stamp: &str) -> Option<Self> {
         let bytes = stamp.as_bytes();
         if bytes.len() != 64 {
             return None;
         }
         let mut id = [0; 32];
+        // Digit by digit: the library's parser takes "+1" for a number too.
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
         for (i, pair) in bytes.chunks(2).enumerate() {
-            id[i] = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+            id[i] = digit(pair[0])? << 4 | digit(pair[1])?;
         }
         Some(Self(id))
     }

@@ -13,6 +13,7 @@ pub mod budget;
 pub mod canonical;
 pub mod connection;
 pub mod convert;
+mod cost;
 pub mod counts;
 pub mod cursor;
 pub mod decimal;

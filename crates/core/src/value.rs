@@ -20,7 +20,7 @@ pub enum Value<'a> {
     /// Integer.
     Int64(i64),
     /// Double; may be NaN or infinite.
-    Float64(f64),
+    Float64(#[serde(with = "double")] f64),
     /// Exact decimal as the source prints it (`450000.00`); may be `NaN`, `Infinity` or `-Infinity`.
     Decimal(Cow<'a, str>),
     /// Text.
@@ -128,6 +128,45 @@ impl Value<'_> {
             (Self::List(values), FieldType::List(of)) => values.iter().all(|v| v.fits(of)),
             _ => false,
         }
+    }
+}
+
+/// A double as text: JSON has no NaN and no infinity, and its readers may be off in the last bit, which a stored cursor must
+/// not be. Numbers, as earlier versions wrote them, are read too.
+mod double {
+    use serde::{Deserializer, Serializer, de};
+
+    // Its signature is serde's.
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        struct Double;
+        impl de::Visitor<'_> for Double {
+            type Value = f64;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<f64, E> {
+                text.parse().map_err(|_| E::custom("not a number"))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<f64, E> {
+                Ok(value)
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<f64, E> {
+                Ok(value as f64)
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<f64, E> {
+                Ok(value as f64)
+            }
+        }
+        deserializer.deserialize_any(Double)
     }
 }
 

@@ -53,8 +53,13 @@ impl Places {
 /// Where a file starts.
 pub(crate) const START: Place = Place { line: 1, column: 1 };
 
+/// Most characters of a key in a path: it stands in messages, and no system's names are longer.
+const KEY_CHARS_MAX: usize = 64;
+
 /// The path of a key in the map at `path`.
 pub(crate) fn child(path: &str, key: &str) -> String {
+    let cut = key.char_indices().nth(KEY_CHARS_MAX).map(|(end, _)| format!("{}…", &key[..end]));
+    let key = cut.as_deref().unwrap_or(key);
     let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
     let dot = if path.is_empty() { "" } else { "." };
     if simple { format!("{path}{dot}{key}") } else { format!("{path}{dot}{key:?}") }

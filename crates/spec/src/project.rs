@@ -117,6 +117,8 @@ pub fn decode<'b>(file_name: &str, bytes: &'b [u8]) -> Result<&'b str, Problem> 
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        // Lines end as in YAML: a carriage return alone ends one too.
+        let before = before.replace("\r\n", "\n").replace('\r', "\n");
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let hint = Some("save the file as UTF-8".to_owned());

@@ -116,7 +116,7 @@ impl Reader<'_> {
         if let Value::Scalar(scalar) = &spot.node.value
             && !scalar.is_null()
         {
-            let hint = format!("write [{}] for a list of one", scalar.written.escape_debug());
+            let hint = format!("write [{}] for a list of one", echo(&scalar.written).trim_matches('"'));
             self.wrong_with(spot, "must be a list of names", Some(hint));
             return None;
         }

@@ -15,6 +15,10 @@ const DEPTH_MAX: usize = 32;
 /// Most nodes, counting what aliases copy; a file of the largest size has fewer unless aliases multiply them.
 const NODES_MAX: usize = 600_000;
 
+/// What YAML itself gives tags to.
+const TAGS: [&str; 10] =
+    ["!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!set", "!!binary", "!!timestamp"];
+
 /// A value and where it starts.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
@@ -189,9 +193,7 @@ impl<'t> Builder<'t> {
         }
         if event.tag().is_some() {
             let at = span.tag_start.map_or(at, place);
-            let tag = span.tag_span().and_then(|span| span.slice(self.text)).unwrap_or("!");
-            return Err(Fault::new(at, format!("the tag {} has no meaning here", echo(tag)))
-                .with_hint("remove it; text that looks like a number may stand in quotes"));
+            return Err(useless_tag(span.tag_span().and_then(|span| span.slice(self.text)), at));
         }
         let (value, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, at, depth),
@@ -265,6 +267,16 @@ impl<'t> Builder<'t> {
             ));
         }
         Ok(())
+    }
+}
+
+/// Only YAML's own tags are repeated: any other may be a password that begins with an exclamation mark.
+fn useless_tag(tag: Option<&str>, at: Place) -> Fault {
+    match tag.filter(|tag| TAGS.contains(tag)) {
+        Some(tag) => Fault::new(at, format!("the tag {} has no meaning here", echo(tag)))
+            .with_hint("remove it; text that looks like a number may stand in quotes"),
+        None => Fault::new(at, "a tag (a word that begins with !) has no meaning here")
+            .with_hint("remove it, or put a text that begins with ! in quotes"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `${NAME}`, `${file:path}` and `$${` in values.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::problem::{did_you_mean, echo};
 
@@ -9,6 +9,9 @@ const VALUE_BYTES_MAX: usize = 64 << 10;
 
 /// Most text that all variables of a file may give together, so that aliases cannot multiply one without bound.
 const TOTAL_BYTES_MAX: usize = 8 << 20;
+
+/// Longest name of an environment variable that is repeated whole.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Most variables of one text that are reported; finding the place of each walks the text from its start.
 const FAULTS_MAX: usize = 16;
@@ -155,7 +158,7 @@ impl<'e> Variables<'e> {
         }
         self.environment.variable(name).ok_or_else(|| {
             (
-                format!("the environment variable {name} is not set"),
+                format!("the environment variable {} is not set", short(name)),
                 Some("set it, or read a file with ${file:path}".to_owned()),
             )
         })
@@ -178,6 +181,11 @@ impl<'e> Variables<'e> {
         }
         Ok(text)
     }
+}
+
+/// A name as it is, unless it is longer than any name.
+fn short(name: &str) -> Cow<'_, str> {
+    if name.len() <= NAME_BYTES_MAX { Cow::Borrowed(name) } else { Cow::Owned(echo(name)) }
 }
 
 /// `${name}`, cut to a length that fits a line.
@@ -233,6 +241,11 @@ mod tests {
     fn faults_have_offsets() {
         for (text, offset, message) in [
             ("a ${B}", 2, "the environment variable B is not set"),
+            (
+                "${AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA}",
+                0,
+                "the environment variable \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA…\" is not set",
+            ),
             ("${A} ${", 5, "\"${\" without its \"}\""),
             ("${file:other}", 0, "the file \"other\" cannot be read: not found"),
             (

@@ -2,6 +2,10 @@
 
 mod bad_input;
 mod fingerprint;
+mod fuzz;
+#[expect(clippy::print_stdout, reason = "who repeats a run needs its seed")]
+#[path = "../../core/tests/fuzzing.rs"]
+mod fuzzing;
 mod good_projects;
 mod problems;
 mod schema;

@@ -128,7 +128,28 @@ impl<'a> tokio_postgres::types::FromSql<'a> for Micros {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Never above now, never above the oldest writer that is still waited for, never more than the distance below now
+        /// unless the lag says so; at every end of the numbers.
+        #[test]
+        fn never_past_what_may_still_be_written(
+            now in prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX)], oldest in prop::option::of(any::<i64>()),
+            hidden in any::<bool>(), prepared in any::<bool>(), lag in any::<u64>()
+        ) {
+            let bound = Sessions { now, oldest, hidden, prepared }.bound(Duration::from_micros(lag));
+            let furthest = now.saturating_sub(600_000_000);
+            prop_assert!(bound <= now);
+            prop_assert!(oldest.is_none_or(|oldest| bound <= oldest.max(furthest)));
+            prop_assert!(hidden || bound >= furthest);
+            prop_assert!(!prepared || bound <= furthest);
+            let behind = now.saturating_sub(i64::try_from(lag).unwrap_or(i64::MAX));
+            prop_assert!(!hidden || (bound <= behind && bound >= behind.min(furthest)));
+        }
+    }
 
     const MINUTE: i64 = 60_000_000;
     const NOW: i64 = 1_000 * MINUTE;

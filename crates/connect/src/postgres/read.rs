@@ -340,7 +340,34 @@ impl Pump {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn place(value: &Value<'_>) -> i64 {
+        match value {
+            Value::Timestamp { micros, .. } => *micros,
+            Value::Date(day) => i64::from(*day),
+            Value::Int64(n) => *n,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest! {
+        /// Whatever is configured: never above the stored position, of its type, and infinity stays.
+        #[test]
+        fn an_overlap_never_moves_up(number in any::<i64>(), end in 0..3_u8, kind in 0..3_u8, micros in any::<u64>(), count in any::<u64>()) {
+            let number = [number, i64::MIN, i64::MAX][usize::from(end)];
+            let day = [number as i32, i32::MIN, i32::MAX][usize::from(end)];
+            let at = [Value::Timestamp { micros: number, zoned: false }, Value::Date(day), Value::Int64(number)][usize::from(kind)].clone();
+            let found = start(&at, Overlap { time: Duration::from_micros(micros), count });
+            prop_assert_eq!(found.type_name(), at.type_name());
+            prop_assert!(place(&found) <= place(&at), "{:?} from {:?}", found, at);
+            if end > 0 && kind < 2 {
+                prop_assert_eq!(found, at);
+            }
+        }
+    }
 
     #[test]
     fn the_overlap_keeps_precision_and_infinity() {

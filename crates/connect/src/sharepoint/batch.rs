@@ -307,7 +307,7 @@ fn answers(client: &Client, parts: &[Part], answer: &Answer) -> Vec<Result<PartA
 }
 
 /// The answers by part, and the longest wait among throttled ones. Pure.
-fn read(parts: usize, answer: &Answer) -> (Vec<Result<PartAnswer, Error>>, Option<Duration>) {
+pub(super) fn read(parts: usize, answer: &Answer) -> (Vec<Result<PartAnswer, Error>>, Option<Duration>) {
     let lost = |why: &str| Err(Error::new(Kind::Unanswered, format!("{why} (request {})", answer.request)));
     let responses = match serde_json::from_slice::<Responses<'_>>(&answer.body) {
         Ok(envelope) => envelope.responses,
@@ -318,8 +318,8 @@ fn read(parts: usize, answer: &Answer) -> (Vec<Result<PartAnswer, Error>>, Optio
     let mut found: Vec<Option<PartAnswer>> = (0..parts).map(|_| None).collect();
     let mut longest: Option<Duration> = None;
     for response in responses {
-        let index: Option<usize> = response.id.parse().ok();
-        // An id we did not send, or a second answer to one: the first stands.
+        // As we wrote it, not "+1" or "01". An id we did not send, or a second answer to one: the first stands.
+        let index = response.id.parse().ok().filter(|index: &usize| index.to_string() == response.id);
         let Some(slot) = index.and_then(|i| found.get_mut(i)).filter(|slot| slot.is_none()) else { continue };
         let signals = response.headers.signals(answer.at);
         if matches!(response.status, 429 | 503 | 509) {

@@ -309,7 +309,17 @@ impl Client {
 
 /// The answer of a read is not what it should be; nothing of it was used.
 pub(super) fn nonsense(request: &str, why: &dyn Display) -> Error {
+    let why = without_content(&why.to_string());
     Error::new(Kind::Protocol, format!("the answer makes no sense: {why} (request {request})"))
+}
+
+/// The reader's reason without the piece of the answer that it repeats: that may be a value of a record.
+fn without_content(why: &str) -> String {
+    let names_a_field = why.starts_with("missing field") || why.starts_with("duplicate field");
+    match why.find(['"', '`']).filter(|_| !names_a_field) {
+        Some(at) => format!("{}…{}", &why[..at], why.rfind(" at line ").map_or("", |place| &why[place..])),
+        None => why.to_owned(),
+    }
 }
 
 /// What a failed exchange means: [`Kind::Unreachable`] only when no connection came about, for then nothing was sent.

@@ -42,8 +42,8 @@ pub(super) async fn site_id(client: &Client, address: &SiteAddress) -> Result<St
 
 /// One page of anything.
 #[derive(Deserialize)]
-struct Page<T> {
-    value: Vec<T>,
+pub(super) struct Page<T> {
+    pub(super) value: Vec<T>,
     #[serde(rename = "@odata.nextLink")]
     next: Option<String>,
 }
@@ -62,7 +62,7 @@ async fn all<T: serde::de::DeserializeOwned>(client: &Client, first: &str) -> Re
 /// A list (facts §2.1).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct List {
+pub(super) struct List {
     id: String,
     #[serde(default)]
     name: String,
@@ -152,7 +152,7 @@ async fn find(client: &Client, site: &str, asked: &str) -> Result<List, Error> {
 }
 
 /// The one list that is meant: the most exact way of naming that fits any, and then it must fit one alone.
-fn choose(mut lists: Vec<List>, asked: &str) -> Result<List, Error> {
+pub(super) fn choose(mut lists: Vec<List>, asked: &str) -> Result<List, Error> {
     let asked_path = Url::parse(asked).ok().map_or_else(|| asked.to_owned(), |u| u.path().to_owned());
     let asked_path = percent_encoding::percent_decode_str(asked_path.trim_matches('/')).decode_utf8_lossy();
     let by_path = |l: &List| {
@@ -242,7 +242,7 @@ struct HyperlinkFacet {
     is_picture: bool,
 }
 
-fn described(asked: &str, list: &List, columns: &[Column]) -> Stream {
+pub(super) fn described(asked: &str, list: &List, columns: &[Column]) -> Stream {
     let mut stream = Stream { name: asked.to_owned(), id: list.id.clone(), ..Stream::default() };
     for column in columns {
         match field(column) {

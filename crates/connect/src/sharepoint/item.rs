@@ -46,7 +46,7 @@ impl<'a> Item<'a> {
 
     /// The record it is; columns that are absent are empty (facts §2.4). `None` without an id or columns.
     pub(super) fn record(&self, fields: &[Field]) -> Option<Record> {
-        let id = self.id.clone()?;
+        let id = self.id.clone().filter(|id| !id.is_empty())?;
         let mut columns = serde_json::Deserializer::from_str(self.fields?.get());
         let (stamp, values) = Columns { fields }.deserialize(&mut columns).ok()?;
         Some(Record { id, version: self.version(), stamp, values })

@@ -51,14 +51,37 @@ pub(super) struct Listing {
     broken: BrokenDeltas,
     way: Way,
     next: Next,
-    pages: usize,
-    /// Links followed, hashed: one that comes back would go round for ever.
-    seen: BTreeSet<[u8; 16]>,
+    trail: Trail,
     handed_out: bool,
 }
 
+/// The links of a listing that were followed.
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    pages: usize,
+    /// Hashed: one that comes back would go round for ever.
+    seen: BTreeSet<[u8; 16]>,
+}
+
+impl Trail {
+    /// # Errors
+    /// A link that was followed before, and more links than a list can have pages.
+    pub(super) fn follow(&mut self, link: &str) -> Result<(), Error> {
+        self.pages += 1;
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&Sha256::digest(link)[..16]);
+        if !self.seen.insert(hash) {
+            return Err(Error::new(Kind::Protocol, "the service gave the same page link twice"));
+        }
+        if self.pages >= PAGES_MAX {
+            return Err(Error::new(Kind::Protocol, "the service's pages do not end"));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// `items/delta`: shows deletions during the listing too.
     Delta,
     /// `items` with `$top`.
@@ -68,7 +91,7 @@ enum Way {
 }
 
 #[derive(Debug)]
-enum Next {
+pub(super) enum Next {
     First,
     Link(String),
     End,
@@ -76,7 +99,7 @@ enum Next {
 }
 
 /// What a page came to.
-enum Outcome {
+pub(super) enum Outcome {
     Listed(Vec<Listed>, Next),
     /// Delta does not work on this list.
     BrokenDelta,
@@ -100,8 +123,7 @@ impl Listing {
             broken: Arc::clone(broken),
             way: if is_broken { Way::Pages } else { Way::Delta },
             next: Next::First,
-            pages: 0,
-            seen: BTreeSet::new(),
+            trail: Trail::default(),
             handed_out: false,
         }
     }
@@ -152,21 +174,13 @@ impl Listing {
         }
         self.way = Way::Pages;
         self.next = Next::First;
-        self.seen.clear();
+        self.trail.seen.clear();
         Ok(())
     }
 
     fn advance(&mut self, next: Next) -> Result<(), Error> {
-        self.pages += 1;
         if let Next::Link(link) = &next {
-            let mut hash = [0; 16];
-            hash.copy_from_slice(&Sha256::digest(link)[..16]);
-            if !self.seen.insert(hash) {
-                return Err(Error::new(Kind::Protocol, "the service gave the same page link twice"));
-            }
-            if self.pages >= PAGES_MAX {
-                return Err(Error::new(Kind::Protocol, "the service's pages do not end"));
-            }
+            self.trail.follow(link)?;
         }
         self.next = next;
         Ok(())
@@ -225,13 +239,15 @@ struct Page<'a> {
 }
 
 /// Reads a page of either way. Pure.
-fn read_page(answer: &Answer, fields: &[Field], way: Way) -> Result<Outcome, Error> {
+pub(super) fn read_page(answer: &Answer, fields: &[Field], way: Way) -> Result<Outcome, Error> {
     let page: Page<'_> = serde_json::from_slice(&answer.body).map_err(|e| nonsense(&answer.request, &e))?;
     let mut items = Vec::with_capacity(page.value.len());
     for json in page.value {
         let item = Item::parse(json.get()).map_err(|e| nonsense(&answer.request, &e))?;
         match (item.record(fields), way) {
-            _ if item.deleted.is_some() && item.id.is_some() => items.extend(item.id.map(Listed::Deleted)),
+            _ if item.deleted.is_some() && item.id.as_ref().is_some_and(|id| !id.is_empty()) => {
+                items.extend(item.id.map(Listed::Deleted));
+            }
             (Some(record), _) => items.push(Listed::Record(record)),
             // The known fault: an error in the place of an item (facts §2.9 [O]). And a delta that leaves the columns
             // out would read as every column being empty.

@@ -22,6 +22,8 @@ mod client;
 mod config;
 mod describe;
 mod errors;
+#[cfg(test)]
+mod fuzz;
 mod item;
 mod listing;
 mod read;

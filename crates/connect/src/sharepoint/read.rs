@@ -90,7 +90,7 @@ pub(super) async fn lookup(
 }
 
 /// Takes the matching items of a page; returns the link to the next one.
-fn matches(
+pub(super) fn matches(
     body: &[u8],
     request: &str,
     fields: &[Field],

@@ -23,6 +23,9 @@ use crate::{Error, clock::Clock, error::Kind, registry::Context};
 /// Tokens are renewed this long before they expire; shorter ones at half their life.
 const EARLY: Duration = Duration::from_secs(300);
 
+/// A token is renewed after this, whatever it says: no service gives one for longer, and a number is not to be trusted.
+const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// How long an assertion is good for (facts §5.3: 5 to 10 minutes).
 const ASSERTION_LIFE: i64 = 300;
 
@@ -124,10 +127,10 @@ struct State {
     serial: u64,
 }
 
-struct Token {
-    bearer: HeaderValue,
-    renew_at: Duration,
-    expires_at: Duration,
+pub(super) struct Token {
+    pub(super) bearer: HeaderValue,
+    pub(super) renew_at: Duration,
+    pub(super) expires_at: Duration,
 }
 
 /// A token to send, and which one it is.
@@ -206,16 +209,7 @@ impl TokenSource {
         if status != 200 {
             return Err(refused(status, &body));
         }
-        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| {
-            Error::new(Kind::Unreachable, "token service: the answer is not the JSON of a token")
-        })?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", answer.access_token)).map_err(|_| {
-            Error::new(Kind::Unreachable, "token service: the token cannot be sent in a header")
-        })?;
-        bearer.set_sensitive(true);
-        let life = Duration::from_secs(answer.expires_in.seconds());
-        let renew_after = if life > 2 * EARLY { life - EARLY } else { life / 2 };
-        Ok(Token { bearer, renew_at: asked + renew_after, expires_at: asked + life })
+        granted(&body, asked)
     }
 
     fn form(&self) -> Result<Vec<(&'static str, String)>, Error> {
@@ -288,8 +282,24 @@ struct TokenRefusal {
     error_codes: Vec<u64>,
 }
 
+/// The token in an answer to a request that was sent at `asked`. Pure.
+pub(super) fn granted(body: &[u8], asked: Duration) -> Result<Token, Error> {
+    let unusable = |why: &str| Error::new(Kind::Unreachable, format!("token service: {why}"));
+    let answer: TokenAnswer =
+        serde_json::from_slice(body).map_err(|_| unusable("the answer is not the JSON of a token"))?;
+    if answer.access_token.is_empty() {
+        return Err(unusable("the answer holds no token"));
+    }
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
+        .map_err(|_| unusable("the token cannot be sent in a header"))?;
+    bearer.set_sensitive(true);
+    let life = Duration::from_secs(answer.expires_in.seconds()).min(LIFE_MAX);
+    let renew_after = if life > 2 * EARLY { life - EARLY } else { life / 2 };
+    Ok(Token { bearer, renew_at: asked + renew_after, expires_at: asked + life })
+}
+
 /// Decides on `error` alone: the vendor warns against the `AADSTS` numbers, which are for people (facts §5.4).
-fn refused(status: u16, body: &[u8]) -> Error {
+pub(super) fn refused(status: u16, body: &[u8]) -> Error {
     let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
     let code: String =
         refusal.error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();

@@ -17,6 +17,9 @@ use crate::{Error, error::Kind};
 /// Microseconds in a second.
 const SECOND: i64 = 1_000_000;
 
+/// Largest exponent of a number that a column of doubles gives back.
+const EXPONENT_MAX: u32 = 400;
+
 /// Appends `"Name":value` as Graph takes it; null clears the column.
 ///
 /// # Errors
@@ -99,6 +102,12 @@ fn is_json_number(text: &str) -> bool {
         && exponent.is_none_or(|e| all_digits(e.strip_prefix(['-', '+']).unwrap_or(e)))
 }
 
+/// Whether a JSON number is one that a double can have been: written out, others take thousands of digits.
+fn is_number_of_a_double(text: &str) -> bool {
+    let exponent = text.find(['e', 'E']).map(|at| text[at + 1..].parse::<i32>());
+    is_json_number(text) && exponent.is_none_or(|e| e.is_ok_and(|e| e.unsigned_abs() <= EXPONENT_MAX))
+}
+
 /// Within the field's years; infinity is in no year.
 fn in_years(field: &Field, days: i64) -> bool {
     let (first, last) = field.limits.years.unwrap_or((1, 9999));
@@ -168,7 +177,7 @@ fn read_typed(field: &Field, raw: &str) -> Option<Value<'static>> {
         FieldType::Text => serde_json::from_str::<String>(raw).ok().map(|t| Value::Text(t.into())),
         // The digits as they came: a double of ours in between might change the last one.
         FieldType::Decimal { .. } => {
-            is_json_number(raw).then(|| Value::Decimal(Cow::Owned(decimal::normal(raw))))
+            is_number_of_a_double(raw).then(|| Value::Decimal(Cow::Owned(decimal::normal(raw))))
         }
         FieldType::Date => read_date(&serde_json::from_str::<Cow<'_, str>>(raw).ok()?).map(Value::Date),
         FieldType::Timestamp { zoned: true } => {

@@ -130,7 +130,7 @@ struct Written {
     etag: Option<String>,
 }
 
-fn applied(operation: &Operation, doing: Doing, answer: &PartAnswer) -> Result<Applied, Error> {
+pub(super) fn applied(operation: &Operation, doing: Doing, answer: &PartAnswer) -> Result<Applied, Error> {
     if !answer.is_success() {
         let error = answer.refusal(doing);
         return Err(match &operation.kind {
@@ -143,7 +143,7 @@ fn applied(operation: &Operation, doing: Doing, answer: &PartAnswer) -> Result<A
     let written: Option<Written> = serde_json::from_slice(&answer.body).ok();
     let version = written.as_ref().and_then(|w| w.odata_etag.clone().or_else(|| w.etag.clone()));
     match &operation.kind {
-        OperationKind::Create => match written.and_then(|w| w.id) {
+        OperationKind::Create => match written.and_then(|w| w.id).filter(|id| !id.is_empty()) {
             Some(id) => Ok(Applied { id, version }),
             // It happened, but where? Only a look-up can tell.
             None => Err(Error::new(

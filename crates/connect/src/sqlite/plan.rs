@@ -271,7 +271,8 @@ fn micros(duration: Duration) -> i64 {
 /// A time as microseconds since 1970.
 fn in_micros(value: &Value<'_>) -> i64 {
     match value {
-        Value::Date(day) => i64::from(*day) * DAY_MICROS,
+        // Dates reach further than times.
+        Value::Date(day) => i64::from(*day).saturating_mul(DAY_MICROS),
         Value::Timestamp { micros, .. } => *micros,
         _ => 0,
     }
@@ -297,7 +298,48 @@ fn before(cursor: &Value<'static>, overlap: Overlap) -> Value<'static> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn cursor() -> impl Strategy<Value = Value<'static>> {
+        prop_oneof![
+            prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX)]
+                .prop_map(|micros| Value::Timestamp { micros, zoned: true }),
+            prop_oneof![any::<i32>(), Just(i32::MIN), Just(i32::MAX)].prop_map(Value::Date),
+            any::<i64>().prop_map(Value::Int64),
+        ]
+    }
+
+    fn overlap() -> impl Strategy<Value = Overlap> {
+        (prop_oneof![Just(0), 0..u64::MAX, 0..1_000_000_u64], prop_oneof![Just(0), any::<u64>()])
+            .prop_map(|(micros, count)| Overlap { time: Duration::from_micros(micros), count })
+    }
+
+    fn place(value: &Value<'_>) -> i64 {
+        match value {
+            Value::Int64(n) => *n,
+            time => in_micros(time),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_overlap_never_moves_up_and_more_of_it_moves_further(at in cursor(), small in overlap(), more in overlap()) {
+            let large = Overlap { time: small.time.saturating_add(more.time), count: small.count.saturating_add(more.count) };
+            let (near, far) = (before(&at, small), before(&at, large));
+            prop_assert_eq!(near.type_name(), at.type_name());
+            prop_assert!(place(&near) <= place(&at), "{:?} from {:?}", near, at);
+            prop_assert!(place(&far) <= place(&near), "{:?} behind {:?}", far, near);
+            prop_assert_eq!(before(&at, Overlap { time: Duration::ZERO, count: 0 }), at);
+        }
+
+        #[test]
+        fn days_are_in_the_order_of_their_moments(a in any::<i32>(), b in any::<i32>()) {
+            let (x, y) = (in_micros(&Value::Date(a)), in_micros(&Value::Date(b)));
+            prop_assert!(if a <= b { x <= y } else { x >= y }, "{} at {}, {} at {}", a, x, b, y);
+        }
+    }
 
     #[test]
     fn an_overlap_is_in_the_cursors_unit() {
