@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use syncline_connect::destination::Applied;
 use syncline_core::{counts::Counts, identity::Identity};
 use syncline_store::{Checkpoint, IntentKind, LedgerChange, LedgerRow, Parked, RunId};
 
 use crate::{
     Bound,
     planner::{Failed, Outcome, Work, label},
+    recover::unsettled,
     retry::parked_for,
-    writer::End,
+    writer::{End, Left},
 };
 
 /// Running totals, and what the next checkpoint will record.
@@ -113,16 +115,16 @@ impl<'a> Account<'a> {
                 self.next.ledger.push(LedgerChange::Remove(identity));
                 self.next.closed.push(identity);
             }
-            End::Failed { code, message } => {
+            End::Failed { code, message, left } => {
                 self.park(work_failed(&work, code, message), Some(&work), at);
-                self.next.closed.push(identity);
+                // Of a move that has half arrived, recovery takes care.
+                if !(work.kind == IntentKind::Move && matches!(left, Left::Record(_))) {
+                    self.next.ledger.extend(left_over(work, left).map(LedgerChange::Put));
+                    self.next.closed.push(identity);
+                }
             }
             End::Quarantined(n) => {
                 self.park(Failed::quarantined(identity, work.row.key.clone(), n), Some(&work), at);
-            }
-            End::Conflict(message) => {
-                self.park(work_failed(&work, "conflict".into(), message), Some(&work), at);
-                self.next.closed.push(identity);
             }
             End::NotSent => self.next.closed.push(identity),
             End::Open => {}
@@ -193,6 +195,22 @@ impl<'a> Account<'a> {
     fn stream_name(&self, work: &Work) -> Option<String> {
         let index = work.stream.or_else(|| self.bound.mapping.stream_of(&work.row.stream))?;
         Some(self.bound.mapping.streams[index].name.clone())
+    }
+}
+
+/// The ledger row of a record whose write failed, where that leaves something behind: without a hash, so that the next plan
+/// writes it, whatever the source says then.
+fn left_over(work: Work, left: Left) -> Option<LedgerRow> {
+    match left {
+        Left::Nothing => None,
+        Left::Record(Applied { id, version }) => {
+            Some(unsettled(LedgerRow { record_id: id, version, ..work.row }))
+        }
+        // What was to be adopted is not ours yet; of what is to be created or moved there is no row.
+        Left::Late if work.stamp => None,
+        Left::Late => {
+            matches!(work.kind, IntentKind::Update | IntentKind::Delete).then(|| unsettled(work.row))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use syncline_core::{
     sync::DeletePolicy,
     value::Value,
 };
-use syncline_store::{Entry, Held, IntentKind, KeyValues, LedgerRow};
+use syncline_store::{Entry, Held, IntentKind, KeyValues, LedgerRow, Parked};
 
 use crate::{
     Bound, Engine, Error,
@@ -36,16 +36,13 @@ pub(crate) struct Judgement {
     pub approval: Option<u64>,
 }
 
-/// Counts the records that are gone and asks the guard. `listed`: records the source showed.
-///
-/// `is_gone` may say that an unseen ledger row does not count: it was made by this run.
-pub(crate) async fn judge(
+/// Counts the ledger's live records that a complete listing did not show. `is_gone` may say of one that it does not count.
+pub(crate) async fn count(
     engine: &Engine,
     bound: &Bound,
     seen: &Seen,
     is_gone: impl Fn(&Identity, &Entry) -> bool,
-    listed: u64,
-) -> Result<Judgement, Error> {
+) -> Result<u64, Error> {
     let mut gone = 0;
     let mut after = 0;
     loop {
@@ -53,16 +50,22 @@ pub(crate) async fn judge(
         gone += page.iter().filter(|(identity, entry)| is_gone(identity, entry)).count() as u64;
         match next {
             Some(next) => after = next,
-            None => break,
+            None => return Ok(gone),
         }
     }
-    let known = known(engine, bound).await?;
+}
+
+/// Asks the guard about `gone` out of `known` live records. `listed`: records the source showed.
+pub(crate) async fn judge(
+    engine: &Engine,
+    bound: &Bound,
+    gone: u64,
+    known: u64,
+    listed: u64,
+) -> Result<Judgement, Error> {
     let approval = engine.store.approval(&bound.sync.name).await?;
-    Ok(Judgement {
-        gone,
-        verdict: guard::judge(&bound.sync.deletes, gone, known, listed, approval),
-        approval,
-    })
+    let verdict = guard::judge(&bound.sync.deletes, gone, known, listed, approval);
+    Ok(Judgement { gone, verdict, approval })
 }
 
 /// The work of one record that is gone; `None` when the policy says to leave it.
@@ -116,6 +119,22 @@ pub(crate) fn work(
     })
 }
 
+/// The delete that is parked for a record which is still gone; `None` when something else was parked, or nothing is left of it.
+pub(crate) async fn of_parked(
+    engine: &Engine,
+    bound: &Bound,
+    parked: &Parked,
+) -> Result<Option<Work>, Error> {
+    if parked.kind != Some(IntentKind::Delete) {
+        return Ok(None);
+    }
+    let entry = engine.store.find(&parked.sync, &[parked.identity]).await?.pop().flatten();
+    let details = engine.store.details(&parked.sync, &[parked.identity]).await?.pop().flatten();
+    let (key, now) = (parked.key.clone().unwrap_or_default(), engine.clock.now());
+    let fields = details.map(|d| d.fields).unwrap_or_default();
+    Ok(entry.and_then(|entry| work(bound, parked.identity, &entry, key, fields, now)))
+}
+
 /// A record that is gone and whose delete waits for approval.
 #[derive(Debug)]
 pub(crate) struct Gone {
@@ -137,7 +156,9 @@ impl Session<'_> {
         let Some(seen) = self.planner.seen.take().filter(|_| !ignore) else { return Ok(()) };
         let last_seq = self.planner.last_seq;
         let is_gone = |_: &Identity, entry: &Entry| entry.seq <= last_seq;
-        let judgement = judge(self.engine, self.bound, &seen, is_gone, listed).await?;
+        let gone = count(self.engine, self.bound, &seen, is_gone).await?;
+        let known = known(self.engine, self.bound).await?;
+        let judgement = judge(self.engine, self.bound, gone, known, listed).await?;
         self.read += judgement.gone;
         let hold = match &judgement.verdict {
             Verdict::Hold(reason) => Some(reason.clone()),

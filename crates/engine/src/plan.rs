@@ -11,10 +11,11 @@ use syncline_core::{
     seen::Seen,
     sync::{DeletePolicy, Mode},
 };
-use syncline_store::{DriftKind, Entry, IntentKind, LedgerChange};
+use syncline_store::{DriftKind, Entry, IntentKind, KeyValues, LedgerChange, LedgerRow, Parked};
 
 use crate::{
-    Bound, Engine, Error, contact, deletes,
+    Bound, Engine, Error, contact,
+    deletes::{self, Judgement},
     planner::{BatchPlan, Outcome, Planner, Step, Work, label},
     progress::{Event, Observer},
     read::ReadAhead,
@@ -96,6 +97,7 @@ pub async fn plan(
         bound,
         planner: Planner::new(engine, bound),
         summary: Summary { mode: mode.into(), reason: reading.reason.clone(), ..Summary::default() },
+        recovered: Vec::new(),
         each,
     };
     drafting.summary.notes.clone_from(&bound.notes);
@@ -132,13 +134,15 @@ struct Drafting<'a> {
     bound: &'a Bound,
     planner: Planner<'a>,
     summary: Summary,
+    /// Records that recovery found and the ledger does not know yet, with the numbers they would get.
+    recovered: Vec<(u64, LedgerRow)>,
     each: &'a mut (dyn FnMut(Planned) + Send),
 }
 
 impl Drafting<'_> {
     /// What recovery would find, kept on top of the ledger instead of in it.
     async fn resolve(&mut self) -> Result<(), Error> {
-        let mut writer = Writer::new(self.engine, self.bound);
+        let mut writer = Writer::new(self.engine, self.bound, None);
         let resolution = recover::resolve(self.engine, self.bound, &mut writer).await?;
         // A run would give these rows the next numbers.
         let mut last_seq = self.engine.store.last_seq().await?;
@@ -150,6 +154,7 @@ impl Drafting<'_> {
                         self.engine.store.find(&self.bound.sync.name, &[row.identity]).await?.pop().flatten();
                     let seq = known.map(|k| k.seq).unwrap_or_else(|| {
                         last_seq += 1;
+                        self.recovered.push((last_seq, row.clone()));
                         last_seq
                     });
                     let entry = Entry {
@@ -185,11 +190,25 @@ impl Drafting<'_> {
             let batch = fetch.map_err(Error::connect("fetching parked records"))?;
             self.summary.read += batch.len() as u64;
             let planned = self.planner.batch(&batch).await?;
+            let found: BTreeSet<Identity> =
+                (0..batch.len()).filter_map(|row| self.bound.mapping.identity(&batch, row).ok()).collect();
             // The listing will show these records again: a plan names each of them once.
-            self.planner
-                .planned
-                .extend((0..batch.len()).filter_map(|row| self.bound.mapping.identity(&batch, row).ok()));
             self.tell(planned);
+            for parked in group.iter().filter(|p| !found.contains(&p.identity)) {
+                self.gone(parked).await?;
+            }
+            self.planner.planned.extend(group.iter().map(|p| p.identity));
+            self.planner.planned.extend(found);
+        }
+        Ok(())
+    }
+
+    /// A parked record whose source record is gone: a parked delete would be tried again, anything else is settled.
+    async fn gone(&mut self, parked: &Parked) -> Result<(), Error> {
+        self.summary.read += 1;
+        match deletes::of_parked(self.engine, self.bound, parked).await? {
+            Some(work) => self.work(&work),
+            None => self.summary.skipped += 1,
         }
         Ok(())
     }
@@ -276,9 +295,32 @@ impl Drafting<'_> {
         // What recovery found to be missing or marked in the destination is not live any more when the run begins.
         let overlay = std::mem::take(&mut self.planner.overlay);
         let live = |found: &Option<Entry>| found.as_ref().is_some_and(|entry| !entry.gone);
-        let is_gone = |identity: &Identity, _: &Entry| overlay.get(identity).is_none_or(live);
-        let judgement = deletes::judge(self.engine, self.bound, &seen, is_gone, listed).await?;
+        let is_live = |identity: &Identity, _: &Entry| overlay.get(identity).is_none_or(live);
+        let told = std::mem::take(&mut self.planner.planned);
+        let recovered = std::mem::take(&mut self.recovered);
+        let recovered_gone = |(seq, row): &&(u64, LedgerRow)| {
+            !row.gone && !seen.contains(*seq) && !told.contains(&row.identity)
+        };
+        let is_gone =
+            |identity: &Identity, entry: &Entry| is_live(identity, entry) && !told.contains(identity);
+        let gone = deletes::count(self.engine, self.bound, &seen, is_gone).await?
+            + recovered.iter().filter(recovered_gone).count() as u64;
+        let lost = overlay.values().filter(|found| !live(found)).count() as u64;
+        let made = recovered.len() as u64 + self.summary.create + self.summary.adopt;
+        let known = (deletes::known(self.engine, self.bound).await? + made).saturating_sub(lost);
+        let judgement = deletes::judge(self.engine, self.bound, gone, known, listed).await?;
         self.summary.read += judgement.gone;
+        for (_, row) in recovered.iter().filter(recovered_gone) {
+            let entry = Entry {
+                seq: 0,
+                stream: row.stream.as_str().into(),
+                record_id: row.record_id.clone(),
+                version: row.version.clone(),
+                hash: row.hash,
+                gone: false,
+            };
+            self.one_absent(&judgement, row.identity, &entry, row.key.clone(), row.fields.clone());
+        }
         let mut after = 0;
         loop {
             let (page, next) =
@@ -289,22 +331,32 @@ impl Drafting<'_> {
             let details = self.engine.store.details(&self.bound.sync.name, &identities).await?;
             for ((identity, entry), details) in page.into_iter().zip(details) {
                 let (key, fields) = details.map(|d| (d.key, d.fields)).unwrap_or_default();
-                let shown = label(&key);
-                if let Verdict::Hold(reason) = &judgement.verdict {
-                    self.summary.hold += 1;
-                    let stream = self.name(&entry.stream);
-                    self.say(shown, PlannedAction::Hold, stream, Vec::new(), Some(reason.clone()));
-                    continue;
-                }
-                match deletes::work(self.bound, identity, &entry, key, fields, self.engine.clock.now()) {
-                    Some(work) => self.work(&work),
-                    None => self.summary.skipped += 1,
-                }
+                self.one_absent(&judgement, identity, &entry, key, fields);
             }
             match next {
                 Some(next) => after = next,
                 None => return Ok(()),
             }
+        }
+    }
+
+    fn one_absent(
+        &mut self,
+        judgement: &Judgement,
+        identity: Identity,
+        entry: &Entry,
+        key: KeyValues,
+        fields: Fields,
+    ) {
+        if let Verdict::Hold(reason) = &judgement.verdict {
+            self.summary.hold += 1;
+            let stream = self.name(&entry.stream);
+            self.say(label(&key), PlannedAction::Hold, stream, Vec::new(), Some(reason.clone()));
+            return;
+        }
+        match deletes::work(self.bound, identity, entry, key, fields, self.engine.clock.now()) {
+            Some(work) => self.work(&work),
+            None => self.summary.skipped += 1,
         }
     }
 

@@ -98,7 +98,7 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
 /// The ledger row of a record for which an update or delete was not applied, or not yet: what is on its way may still arrive.
 /// Without a hash the next plan writes the record, also when the source says again what the ledger said; that gives it a new
 /// version, and a latecomer is refused. The version expected stays, so that somebody else's edit is not taken for ours.
-fn unsettled(intended: LedgerRow) -> LedgerRow {
+pub(crate) fn unsettled(intended: LedgerRow) -> LedgerRow {
     LedgerRow { hash: None, gone: false, ..intended }
 }
 

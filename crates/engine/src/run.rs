@@ -23,7 +23,7 @@ use crate::{
     progress::{Event, Observer},
     read::ReadAhead,
     recover,
-    writer::{End, Writer},
+    writer::{End, Left, Writer, conflict},
 };
 
 /// Most parked records a run loads; more are handled by later runs.
@@ -130,7 +130,7 @@ pub async fn run(
         cancel,
         account: Account::new(bound, run, &parked),
         planner: Planner::new(engine, bound),
-        writer: Writer::new(engine, bound),
+        writer: Writer::new(engine, bound, Some(&lease)),
         read: 0,
         held: Vec::new(),
         pending: Vec::new(),
@@ -273,17 +273,7 @@ impl Session<'_> {
     async fn retry_gone(&mut self, gone: impl Iterator<Item = &Parked>) -> Result<(), Error> {
         for parked in gone {
             self.read += 1;
-            let entry = match parked.kind {
-                Some(IntentKind::Delete) => {
-                    self.engine.store.find(&parked.sync, &[parked.identity]).await?.pop().flatten()
-                }
-                _ => None,
-            };
-            let key = parked.key.clone().unwrap_or_default();
-            let now = self.engine.clock.now();
-            match entry
-                .and_then(|e| deletes::work(self.bound, parked.identity, &e, key, Default::default(), now))
-            {
+            match deletes::of_parked(self.engine, self.bound, parked).await? {
                 Some(work) => self.write(work, None).await?,
                 None => {
                     self.account.counts.skipped += 1;
@@ -427,9 +417,8 @@ impl Session<'_> {
                         && !self.writer.untouched(&work, &stream.id, &record) =>
                 {
                     let now = self.engine.clock.now();
-                    let message =
-                        "edited in the destination since the last run; it was to be moved".to_owned();
-                    self.account.ended(work, End::Conflict(message), now);
+                    let message = "edited in the destination since the last run; it was to be moved";
+                    self.account.ended(work, conflict(message, Left::Nothing), now);
                 }
                 _ => kept.push(work),
             }

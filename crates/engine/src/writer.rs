@@ -9,7 +9,7 @@ use syncline_connect::{
     error::Kind,
 };
 use syncline_core::{identity::Identity, schema::Stream, sync::OnEdit, value::Value};
-use syncline_store::IntentKind;
+use syncline_store::{IntentKind, Lease};
 
 use crate::{
     Bound, Engine, Error,
@@ -25,16 +25,25 @@ pub(crate) enum End {
     Written { applied: Applied, created: bool },
     /// It is gone from the destination.
     Removed,
-    /// It cannot be written; certainly not applied.
-    Failed { code: String, message: String },
-    /// Edited by somebody else; left alone.
-    Conflict(String),
+    /// It cannot be written, or somebody else edited it (`conflict`) and it is left alone.
+    Failed { code: String, message: String, left: Left },
     /// So many records carry the stamp: left to a person, and the intent stays open so that nothing is sent for it.
     Quarantined(usize),
     /// Certainly not applied, and the run stops: as if never tried.
     NotSent,
     /// Nobody knows, and the run stops: the intent stays open.
     Open,
+}
+
+/// What a failed write leaves in the destination.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// What was there before.
+    Nothing,
+    /// What was there before, and something on its way that may still be applied.
+    Late,
+    /// A record that carries our stamp and not our values.
+    Record(Applied),
 }
 
 /// What is to be done next with one operation.
@@ -55,14 +64,19 @@ struct Flight {
     operation: Operation,
     next: Next,
     attempts: u32,
-    /// Whether the last send may have been applied.
+    /// Whether something that was sent may still be applied.
     unknown: bool,
+    /// The record that a look found under the stamp of what was to be created.
+    found: Option<Applied>,
     last_error: Option<ConnectError>,
 }
 
 /// Sends operations for one run. Stops sending to a stream, or at all, when that is hopeless.
 pub(crate) struct Writer<'a> {
+    engine: &'a Engine,
     bound: &'a Bound,
+    /// Looked at again after every wait: whoever lost it sends nothing more. A dry run has none.
+    lease: Option<&'a Lease>,
     retry: Policy,
     random: fastrand::Rng,
     /// Streams nothing more can be written to, and why.
@@ -71,9 +85,10 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(engine: &'a Engine, bound: &'a Bound) -> Self {
+    pub(crate) fn new(engine: &'a Engine, bound: &'a Bound, lease: Option<&'a Lease>) -> Self {
         let random = fastrand::Rng::with_seed(engine.seed);
-        Self { bound, retry: engine.retry, random, stopped: BTreeMap::new(), foreign: BTreeMap::new() }
+        let (stopped, foreign) = (BTreeMap::new(), BTreeMap::new());
+        Self { engine, bound, lease, retry: engine.retry, random, stopped, foreign }
     }
 
     /// Sends `works`; every one comes back with its end, in the same order. The second part is what stops the run.
@@ -87,6 +102,10 @@ impl<'a> Writer<'a> {
         while stop.is_none() && flights.iter().any(|f| !matches!(f.next, Next::Done(_))) {
             if !waited.is_zero() {
                 tokio::time::sleep(waited).await;
+                if let Err(lost) = self.check_lease().await {
+                    stop = Some(lost);
+                    break;
+                }
             }
             waited = self.send_ready(&mut flights, &mut stop).await;
             if stop.is_none() {
@@ -96,21 +115,29 @@ impl<'a> Writer<'a> {
         let ends = flights.into_iter().map(|flight| match flight.next {
             Next::Done(end) => (flight.work, end),
             Next::Look { .. } => (flight.work, End::Open),
-            Next::Send => (flight.work, if flight.unknown { End::Open } else { End::NotSent }),
+            Next::Send if flight.unknown || flight.found.is_some() => (flight.work, End::Open),
+            Next::Send => (flight.work, End::NotSent),
         });
         (ends.collect(), stop)
+    }
+
+    async fn check_lease(&self) -> Result<(), Error> {
+        match self.lease {
+            Some(lease) => Ok(self.engine.store.check(lease).await?),
+            None => Ok(()),
+        }
     }
 
     async fn flight(&mut self, work: Work) -> Flight {
         let operation = operation(&work);
         let (stream, next) = match self.stream(&work.row.stream, work.stream).await {
             Ok(stream) => match self.stopped.get(&stream.id) {
-                Some(error) => (stream.clone(), Next::Done(failed(error))),
+                Some(error) => (stream.clone(), Next::Done(failed(error, Left::Nothing))),
                 None => (stream, Next::Send),
             },
-            Err(error) => (Stream::default(), Next::Done(failed(&error))),
+            Err(error) => (Stream::default(), Next::Done(failed(&error, Left::Nothing))),
         };
-        Flight { work, stream, operation, next, attempts: 0, unknown: false, last_error: None }
+        Flight { work, stream, operation, next, attempts: 0, unknown: false, found: None, last_error: None }
     }
 
     /// A stream of the sync, or one that it does not name any more.
@@ -162,7 +189,6 @@ impl<'a> Writer<'a> {
     ) -> Duration {
         let verdict = judge(sent(&flight.operation), &answer);
         let created = matches!(flight.operation.kind, OperationKind::Create);
-        flight.unknown = false;
         match (verdict, answer) {
             (Verdict::Done, Ok(applied)) => {
                 let removed = matches!(flight.operation.kind, OperationKind::Delete { .. });
@@ -188,14 +214,14 @@ impl<'a> Writer<'a> {
             // A record that was only to be marked as gone is gone altogether.
             Verdict::Recreate if flight.work.row.gone => flight.next = Next::Done(End::Removed),
             Verdict::Recreate => flight.operation = recreate(&flight.work),
-            Verdict::Park => flight.next = Next::Done(failed(&error)),
+            Verdict::Park => return self.give_up(flight),
             Verdict::StopStream => {
-                flight.next = Next::Done(failed(&error));
                 self.stopped.insert(flight.stream.id.clone(), error);
+                return self.give_up(flight);
             }
             Verdict::StopRun => set(stop, "writing", error),
             Verdict::Look => {
-                flight.unknown = error.kind != Kind::Duplicate && error.kind != Kind::VersionMismatch;
+                flight.unknown |= error.kind != Kind::Duplicate && error.kind != Kind::VersionMismatch;
                 flight.next = Next::Look { duplicate: error.kind == Kind::Duplicate, settled: false };
             }
             Verdict::Again => return self.again(flight, &error, stop),
@@ -214,9 +240,26 @@ impl<'a> Writer<'a> {
         }
         if error.kind == Kind::Unreachable {
             set(stop, "writing", error.clone());
-        } else {
-            flight.next = Next::Done(failed(error));
+            return Duration::ZERO;
         }
+        self.give_up(flight)
+    }
+
+    /// Ends a flight that cannot be written. A create that may still arrive is looked for once more, after the settle time:
+    /// parked before that, it would belong to nobody.
+    fn give_up(&mut self, flight: &mut Flight) -> Duration {
+        let creates = matches!(flight.operation.kind, OperationKind::Create);
+        if flight.unknown && creates && self.bound.destination.stamp(&flight.stream) != Stamp::None {
+            flight.next = Next::Look { duplicate: true, settled: true };
+            return self.bound.destination.facts().settle;
+        }
+        let left = match flight.found.take() {
+            Some(applied) => Left::Record(applied),
+            None if flight.unknown => Left::Late,
+            None => Left::Nothing,
+        };
+        flight.next =
+            Next::Done(flight.last_error.as_ref().map_or(End::NotSent, |error| failed(error, left)));
         Duration::ZERO
     }
 
@@ -267,7 +310,7 @@ impl<'a> Writer<'a> {
             flight.next = if flight.attempts < self.retry.attempts {
                 Next::Send
             } else {
-                Next::Done(flight.last_error.as_ref().map_or(End::Open, failed))
+                Next::Done(flight.last_error.as_ref().map_or(End::Open, |e| failed(e, Left::Nothing)))
             };
         }
         settle
@@ -309,16 +352,18 @@ impl<'a> Writer<'a> {
             }
             OperationKind::Delete { version, .. } => after_delete(found.first(), version.as_deref(), policy),
         };
-        flight.unknown = false;
         let created = matches!(flight.operation.kind, OperationKind::Create);
+        // After the settle time nothing is on its way any more.
+        flight.unknown &= !(created && settled);
         flight.next = match after {
             AfterLook::Done(applied) => Next::Done(End::Written { applied, created }),
             AfterLook::Gone => Next::Done(End::Removed),
             AfterLook::Conflict => {
-                Next::Done(End::Conflict("edited in the destination since the last run".into()))
+                let left = flight.found.take().map_or(Left::Nothing, Left::Record);
+                Next::Done(conflict("edited in the destination since the last run", left))
             }
             AfterLook::Quarantine(n) => Next::Done(End::Quarantined(n)),
-            AfterLook::Park => Next::Done(flight.last_error.as_ref().map_or(End::NotSent, failed)),
+            AfterLook::Park => return self.give_up(flight),
             AfterLook::Settle => {
                 flight.next = Next::Look { duplicate, settled: true };
                 return settle;
@@ -329,7 +374,19 @@ impl<'a> Writer<'a> {
                 return self.attempt(flight);
             }
             AfterLook::Overwrite(applied) => {
+                if created {
+                    // What was sent first has arrived.
+                    (flight.found, flight.unknown) = (Some(applied.clone()), false);
+                }
                 flight.operation = overwrite(&flight.work, applied);
+                if flight.work.row.gone {
+                    // Only the mark is written over what somebody else left there.
+                    let mapped = fields(self.bound, flight);
+                    let written =
+                        |name: &String| flight.work.changed.iter().any(|index| mapped[*index].name == *name);
+                    flight.work.row.fields.retain(|name, _| written(name));
+                    flight.work.row.hash = None;
+                }
                 return self.attempt(flight);
             }
             AfterLook::DeleteVersion(applied) => {
@@ -346,8 +403,7 @@ impl<'a> Writer<'a> {
     fn attempt(&mut self, flight: &mut Flight) -> Duration {
         flight.attempts += 1;
         if flight.attempts >= self.retry.attempts {
-            flight.next = Next::Done(flight.last_error.as_ref().map_or(End::NotSent, failed));
-            return Duration::ZERO;
+            return self.give_up(flight);
         }
         flight.next = Next::Send;
         match &flight.last_error {
@@ -404,8 +460,13 @@ fn set(stop: &mut Option<Error>, doing: &str, error: ConnectError) {
     stop.get_or_insert_with(|| Error::connect(doing)(error));
 }
 
-fn failed(error: &ConnectError) -> End {
-    End::Failed { code: error.code().to_owned(), message: error.message.clone() }
+fn failed(error: &ConnectError, left: Left) -> End {
+    End::Failed { code: error.code().to_owned(), message: error.message.clone(), left }
+}
+
+/// Somebody else edited the record, and the sync says to leave it.
+pub(crate) fn conflict(message: &str, left: Left) -> End {
+    End::Failed { code: "conflict".into(), message: message.into(), left }
 }
 
 fn fields(bound: &Bound, flight: &Flight) -> std::sync::Arc<[syncline_core::schema::Field]> {

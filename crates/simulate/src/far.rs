@@ -246,7 +246,13 @@ impl Far {
     ) {
         match before.owner {
             Some(owner) if owner == operation.identity => {}
-            None if stamps && scenario.adopt && before.values[0] == after.values[0] => {
+            // Without stamps a record whose identity has changed is found again by its natural key.
+            owner
+                if stamps
+                    && scenario.adopt
+                    && before.values[0] == after.values[0]
+                    && (owner.is_none() || scenario.stamp == Stamp::None) =>
+            {
                 after.owner = Some(operation.identity);
             }
             _ => self.wrongs.push(format!("an item that is not ours was written: {}", told(operation))),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::{
     node::{Node, SYNC},
     rest,
-    scenario::Scenario,
+    scenario::{Definition, Scenario},
     world::{Shared, Violation, World},
 };
 
@@ -260,6 +260,9 @@ impl Life {
             let lease = if had_lease { "and loses its lease" } else { "before it has a lease" };
             world.say("time", format_args!("node {} stands still {lease}", node.process));
             world.two_nodes |= had_lease;
+            // A unique stamp stops the second of two creates in one list, not in two.
+            let lists = |d: &Definition| d.large.is_some() || d.closed;
+            world.doubled |= had_lease && self.scenario.definitions.iter().any(lists);
         }
         let claims = self.world.lock().claims;
         let killed_after = if self.chance(200) { Some(self.polls()) } else { None };

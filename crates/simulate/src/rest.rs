@@ -85,6 +85,7 @@ async fn repair(life: &mut Life, round: usize) {
     let Ok(bound) = node.bound().await else { return };
     let found = syncline_engine::verify::verify(&node.engine, &bound, usize::MAX >> 1).await;
     life.world.lock().forget_unsaved(node.process);
+    let parked = life.parked().await;
     let drift: Vec<Drift> = match found {
         Ok(comparison) => comparison.drift,
         Err(error) => {
@@ -95,7 +96,9 @@ async fn repair(life: &mut Life, round: usize) {
     {
         let mut world = life.world.lock();
         world.say("person", format_args!("verify finds {} differences, repairs them", drift.len()));
-        let ours = |d: &&Drift| matches!(d.kind, DriftKind::Missing | DriftKind::Edited);
+        // What is parked may be known to be wrong.
+        let is_parked = |d: &&Drift| parked.iter().any(|(identity, _)| Some(*identity) == d.identity);
+        let ours = |d: &&Drift| matches!(d.kind, DriftKind::Missing | DriftKind::Edited) && !is_parked(d);
         let unexpected = drift.iter().find(ours).filter(|_| !world.may_drift());
         if let Some(drift) = unexpected {
             let text = format!("{:?} of {} although nobody meddled", drift.kind, drift.label);
@@ -127,6 +130,10 @@ async fn no_more_writes(life: &mut Life, round: usize) {
 
 fn quota(life: &Life) {
     let mut world = life.world.lock();
+    if world.two_nodes {
+        // Each counts what it spends itself.
+        return;
+    }
     for limit in life.scenario.limits.clone() {
         let most = world.most_charged(limit);
         if most > limit.units {
@@ -278,14 +285,14 @@ pub async fn plan_and_run(life: &mut Life, round: usize) {
                 summary.moves,
                 summary.delete,
                 summary.hold,
-                summary.update + summary.adopt + summary.unchanged,
+                summary.update + summary.adopt + summary.unchanged + summary.skipped,
             ];
             let did = [
                 counts.created,
                 counts.moved,
                 counts.deleted,
                 counts.held,
-                counts.updated + counts.unchanged,
+                counts.updated + counts.unchanged + counts.skipped,
             ];
             let parked = (summary.park + summary.ambiguous, counts.parked + counts.conflicted);
             let refused = parked.1.saturating_sub(parked.0);

@@ -360,6 +360,10 @@ impl Store for FlakyStore {
         self.inner.scratch_remove(stream, record_id).await
     }
 
+    async fn scratch_remove_owned(&self, sync: &str) -> Result<(), Error> {
+        self.inner.scratch_remove_owned(sync).await
+    }
+
     async fn scratch_by_stamp(&self, identities: &[Identity]) -> Result<Vec<Vec<Scratch>>, Error> {
         self.inner.scratch_by_stamp(identities).await
     }

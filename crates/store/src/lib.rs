@@ -230,6 +230,9 @@ pub trait Store: Send + Sync {
     /// Withdraws a record from the scratch listing.
     async fn scratch_remove(&self, stream: &str, record_id: &str) -> Result<(), Error>;
 
+    /// Withdraws every record that the ledger of `sync` names, gone ones too: what is left is new to us.
+    async fn scratch_remove_owned(&self, sync: &str) -> Result<(), Error>;
+
     /// Scratch records with these stamps, in any stream: for each identity at most 3, the first that were put.
     async fn scratch_by_stamp(&self, identities: &[Identity]) -> Result<Vec<Vec<Scratch>>, Error>;
 

@@ -104,6 +104,7 @@ cases! {
     scratch {
         the_last_one_counts,
         stamps_and_natural_keys_are_found,
+        what_the_ledger_knows_can_be_left_out,
         a_scratch_listing_does_not_outlive_the_store,
     }
     drift {

@@ -6,9 +6,9 @@ use syncline_core::identity::Identity;
 
 use super::{
     Place,
-    world::{fields, hash, id},
+    world::{SYNC, World, fields, hash, id, row},
 };
-use crate::{Scratch, Store};
+use crate::{LedgerRow, Scratch, Store};
 
 /// A listed record of stream `stream`, as sync and store would have it for record `n`.
 pub(super) fn listed(stream: &str, n: u64, stamp: Option<Identity>) -> Scratch {
@@ -65,6 +65,25 @@ pub(super) async fn stamps_and_natural_keys_are_found(place: Arc<dyn Place>) {
     let found = store.scratch_by_natural(&[[1; 32], [9; 32]]).await.expect("by natural key");
     assert_eq!(found[0], []);
     assert_eq!(found[1], [natural(5, None), natural(8, None)], "what is stamped is somebody's already");
+}
+
+pub(super) async fn what_the_ledger_knows_can_be_left_out(place: Arc<dyn Place>) {
+    let world = World::of(&place).await;
+    world.put([row(1), LedgerRow { gone: true, ..row(2) }]).await;
+    let stream = row(1).stream;
+    let listing = [
+        listed(&stream, 1, Some(id(1))),
+        listed(&stream, 2, None),
+        listed(&stream, 3, Some(id(3))),
+        listed("another", 1, None),
+    ];
+    put(&world.store, &listing).await;
+    world.store.scratch_remove_owned("unheard of").await.expect("remove");
+    world.store.scratch_remove_owned(SYNC).await.expect("remove");
+    let counts = [("another".to_owned(), 1), (stream, 1)];
+    assert_eq!(world.store.scratch_count().await.expect("count"), counts);
+    let found = world.store.scratch_by_stamp(&[id(1), id(3)]).await.expect("by stamp");
+    assert_eq!((found[0].len(), found[1].len()), (0, 1));
 }
 
 pub(super) async fn a_scratch_listing_does_not_outlive_the_store(place: Arc<dyn Place>) {

@@ -40,6 +40,14 @@ impl Ledger {
         self.places.get(stream)?.get(record_id)
     }
 
+    /// Stream and record id of every record.
+    pub(super) fn owned(&self) -> Vec<(String, String)> {
+        let of = |(stream, records): (&Arc<str>, &BTreeMap<String, Identity>)| {
+            records.keys().map(|record| (stream.as_ref().to_owned(), record.clone())).collect::<Vec<_>>()
+        };
+        self.places.iter().flat_map(of).collect()
+    }
+
     /// Live records by stream.
     pub(super) fn known(&self) -> Vec<(String, u64)> {
         let live = |stream: &str| self.of_stream(stream).filter(|(_, row)| !row.entry.gone).count() as u64;

@@ -170,6 +170,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn scratch_remove_owned(&self, sync: &str) -> Result<(), Error> {
+        let owned = self.read(|state| state.syncs.get(sync).map(|s| s.ledger.owned()).unwrap_or_default());
+        let mut listing = self.listing();
+        owned.iter().for_each(|(stream, record_id)| listing.remove(stream, record_id));
+        Ok(())
+    }
+
     async fn scratch_by_stamp(&self, identities: &[Identity]) -> Result<Vec<Vec<Scratch>>, Error> {
         let listing = self.listing();
         Ok(identities.iter().map(|identity| listing.by_stamp(identity)).collect())

@@ -304,6 +304,11 @@ impl Store for SqliteStore {
         self.connections.read(move |connection, _| scratch::remove(connection, &stream, &record_id)).await
     }
 
+    async fn scratch_remove_owned(&self, sync: &str) -> Result<(), Error> {
+        let sync = sync.to_owned();
+        self.connections.read(move |connection, _| scratch::remove_owned(connection, &sync)).await
+    }
+
     async fn scratch_by_stamp(&self, identities: &[Identity]) -> Result<Vec<Vec<Scratch>>, Error> {
         let identities = identities.to_vec();
         self.connections.read(move |connection, _| scratch::by_stamp(connection, &identities)).await

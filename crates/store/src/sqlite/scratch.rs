@@ -93,6 +93,21 @@ pub(super) fn remove(connection: &Connection, stream: &str, record_id: &str) -> 
     Ok(())
 }
 
+pub(super) fn remove_owned(connection: &Connection, sync: &str) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "DELETE FROM temp.scratch WHERE number IN (
+               SELECT scratch.number
+               FROM temp.scratch JOIN temp.scratch_stream AS place ON place.number = scratch.stream
+               JOIN main.stream ON main.stream.id = place.id
+               JOIN main.sync ON main.sync.name = ?1
+               JOIN main.ledger ON ledger.sync = main.sync.number AND ledger.stream = main.stream.number
+                 AND ledger.record_id = scratch.record_id)",
+        )?
+        .execute([sync])?;
+    Ok(())
+}
+
 pub(super) fn by_stamp(connection: &Connection, identities: &[Identity]) -> Result<Vec<Vec<Scratch>>, Fault> {
     let mut select = select(connection, "scratch.stamp = ?1")?;
     identities.iter().map(|identity| same(&mut select, &identity.0)).collect()

@@ -103,6 +103,7 @@ impl Contender {
             }
             Act::ScratchPut(rows) => told(store.scratch_put(&rows).await),
             Act::ScratchRemove(stream, record) => told(store.scratch_remove(&stream, &record).await),
+            Act::ScratchRemoveOwned => told(store.scratch_remove_owned(sync).await),
             Act::ScratchClear => told(store.scratch_clear().await),
             Act::Compare(streams, limit) => {
                 let found = store.compare(sync, &streams, limit).await;

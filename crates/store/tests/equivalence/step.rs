@@ -40,6 +40,7 @@ pub(super) enum Act {
     MarkDrifted(Vec<Drift>, Timestamp),
     ScratchPut(Vec<Scratch>),
     ScratchRemove(String, String),
+    ScratchRemoveOwned,
     ScratchClear,
     Compare(Vec<String>, usize),
     Find(Vec<Identity>),

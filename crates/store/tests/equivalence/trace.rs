@@ -173,6 +173,7 @@ impl Maker {
             0..5 => Act::ScratchPut(facts.several(6, Facts::scratch)),
             5 => Act::ScratchRemove(facts.stream(), facts.number().to_string()),
             6 if facts.one_in(3) => Act::ScratchClear,
+            6 if facts.one_in(3) => Act::ScratchRemoveOwned,
             6..9 => {
                 let streams = facts.several(4, Facts::stream);
                 Act::Compare(streams, facts.limit())
