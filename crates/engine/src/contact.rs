@@ -21,11 +21,13 @@ pub(crate) enum Match {
     Ambiguous(String),
 }
 
-/// Lists the destination before it is written. Returns whether it holds anything that could be matched.
+/// Lists the destination before it is written; what the ledger knows is left out, so that nothing is matched with two records.
+/// Returns whether the rest holds anything that could be matched.
 pub(crate) async fn first(engine: &Engine, bound: &Bound) -> Result<bool, Error> {
-    let listed = list(engine, bound).await?;
+    list(engine, bound).await?;
+    engine.store.scratch_remove_owned(&bound.sync.name).await?;
     failpoint!("engine.contact.listed", Error::failpoint);
-    Ok(listed.iter().any(|(_, records)| *records > 0))
+    Ok(engine.store.scratch_count().await?.iter().any(|(_, records)| *records > 0))
 }
 
 /// Lists every stream of the sync completely into the scratch listing. Returns the number of records per stream.

@@ -98,16 +98,18 @@ pub async fn plan(
         planner: Planner::new(engine, bound),
         summary: Summary { mode: mode.into(), reason: reading.reason.clone(), ..Summary::default() },
         recovered: Vec::new(),
+        deleted: BTreeSet::new(),
         each,
     };
     drafting.summary.notes.clone_from(&bound.notes);
     drafting.resolve().await?;
     drafting.planner.contact = reading.contact && contact::first(engine, bound).await?;
+    drafting.planner.full = reading.mode == Mode::Full;
+    drafting.planner.known = deletes::known(engine, bound).await?;
     drafting.parked().await?;
     if options.only_parked {
         return Ok(drafting.summary);
     }
-    drafting.planner.known = deletes::known(engine, bound).await?;
     drafting.planner.made = (!bound.mapping.key_is_total).then(BTreeSet::new);
     drafting.planner.seen = (reading.mode == Mode::Full).then(Seen::default);
     observer.event(&Event::Phase { phase: Phase::Plan });
@@ -136,6 +138,8 @@ struct Drafting<'a> {
     summary: Summary,
     /// Records that recovery found and the ledger does not know yet, with the numbers they would get.
     recovered: Vec<(u64, LedgerRow)>,
+    /// Records whose delete was told.
+    deleted: BTreeSet<Identity>,
     each: &'a mut (dyn FnMut(Planned) + Send),
 }
 
@@ -197,7 +201,6 @@ impl Drafting<'_> {
             for parked in group.iter().filter(|p| !found.contains(&p.identity)) {
                 self.gone(parked).await?;
             }
-            self.planner.planned.extend(group.iter().map(|p| p.identity));
             self.planner.planned.extend(found);
         }
         Ok(())
@@ -276,6 +279,9 @@ impl Drafting<'_> {
             Outcome::Deleted => (PlannedAction::Delete, &mut self.summary.delete),
         };
         *count += 1;
+        if work.outcome == Outcome::Deleted {
+            self.deleted.insert(work.row.identity);
+        }
         let fields =
             if work.kind == IntentKind::Delete { Vec::new() } else { changes(&work.old, &work.row.fields) };
         let planned = Planned {
@@ -296,7 +302,7 @@ impl Drafting<'_> {
         let overlay = std::mem::take(&mut self.planner.overlay);
         let live = |found: &Option<Entry>| found.as_ref().is_some_and(|entry| !entry.gone);
         let is_live = |identity: &Identity, _: &Entry| overlay.get(identity).is_none_or(live);
-        let told = std::mem::take(&mut self.planner.planned);
+        let told = std::mem::take(&mut self.deleted);
         let recovered = std::mem::take(&mut self.recovered);
         let recovered_gone = |(seq, row): &&(u64, LedgerRow)| {
             !row.gone && !seen.contains(*seq) && !told.contains(&row.identity)

@@ -114,6 +114,8 @@ pub(crate) struct BatchPlan {
 pub(crate) struct Planner<'a> {
     engine: &'a Engine,
     bound: &'a Bound,
+    /// Whether the run lists the source completely: then a tombstone counts like an absence.
+    pub full: bool,
     /// Ledger rows that a complete listing has shown; `None` when the listing is not a full one.
     pub seen: Option<Seen>,
     /// Ledger rows above this number were made by this run.
@@ -147,6 +149,7 @@ impl<'a> Planner<'a> {
         Self {
             engine,
             bound,
+            full: false,
             seen: None,
             last_seq: u64::MAX,
             overlay: BTreeMap::new(),
@@ -330,7 +333,7 @@ impl<'a> Planner<'a> {
         plan: &mut BatchPlan,
     ) {
         let held = self.held.contains(&identity);
-        let live = entry.filter(|entry| self.seen.is_none() && !entry.gone && !held);
+        let live = entry.filter(|entry| !self.full && !entry.gone && !held);
         let key = self.bound.mapping.key_values(batch, row);
         let step = live.and_then(|entry| {
             let now = self.engine.clock.now();

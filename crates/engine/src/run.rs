@@ -193,12 +193,13 @@ impl Session<'_> {
         self.planner.parked = self.account.parked();
         self.recover().await?;
         self.planner.contact = reading.contact && contact::first(self.engine, self.bound).await?;
+        self.planner.full = reading.mode == Mode::Full;
+        self.planner.known = deletes::known(self.engine, self.bound).await?;
         self.retry_parked(parked).await?;
         if options.only_parked {
             return Ok(());
         }
         self.planner.last_seq = self.engine.store.last_seq().await?;
-        self.planner.known = deletes::known(self.engine, self.bound).await?;
         if reading.mode == Mode::Full {
             self.planner.seen = Some(Seen::default());
         }

@@ -9,7 +9,7 @@ use syncline_core::{
     sync::{DeletePolicy, Mode},
 };
 use syncline_engine::{progress::Silent, run::Options};
-use syncline_store::{Drift, DriftKind, Store, memory::MemoryStore};
+use syncline_store::{Drift, DriftKind, Parked, Store, memory::MemoryStore};
 
 use crate::{
     far::Item,
@@ -265,9 +265,12 @@ pub async fn plan_and_run(life: &mut Life, round: usize) {
     tokio::time::sleep(life.scenario.settle * 2).await;
     life.world.lock().advance();
     let node = life.node(round);
+    let parked_before =
+        MemoryStore::open(&life.disk).parked(Some(SYNC), None, usize::MAX).await.unwrap_or_default();
     let (store, far) = (life.disk.snapshot(), life.world.lock().far.items.clone());
     let options = Options::default();
     let summary = planned(&node, &options).await;
+    let planned_at = node.engine.clock.now();
     // What a plan spends is not remembered across processes.
     life.world.lock().forget_unsaved(node.process);
     if let Some(summary) = summary {
@@ -301,6 +304,9 @@ pub async fn plan_and_run(life: &mut Life, round: usize) {
             let mut world = life.world.lock();
             // Where a key comes twice, which row counts depends on what the far side takes and on what is parked.
             let loose = life.scenario.key == KeyKind::Loose;
+            // What has become due for its retry meanwhile the plan could not see.
+            let due = |p: &Parked| p.retry_at > planned_at && p.retry_at <= node.engine.clock.now();
+            let loose = loose || parked_before.iter().any(due);
             if !failed && wrong && !loose && !world.meddled && !world.doubled {
                 world.violate("the run does what the plan said", format!("said {summary:?}, did {counts:?}"));
             }

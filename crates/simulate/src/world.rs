@@ -274,6 +274,8 @@ impl World {
     /// The store is gone with everything it knew; what the far side holds stays, and what carries no stamp is a stranger.
     pub fn forget_ledger(&mut self) {
         self.intents.clear();
+        // With it goes what was spent.
+        self.charges.clear();
         // Without a stamp nothing tells which items were ours; and only lists that the definition names are looked into.
         self.doubled |= self.scenario.stamp == Stamp::None || self.scenario.definitions.len() > 1;
         self.released.extend(self.far.items.values().filter_map(|item| item.owner));
