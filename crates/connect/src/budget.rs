@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use syncline_core::budget::{Limit, Window};
+use syncline_core::{
+    budget::{Limit, Window},
+    mutant,
+};
 
 use crate::clock::Clock;
 
@@ -104,6 +107,11 @@ impl Budget {
     }
 
     fn try_reserve(&self, units: u64, now: Duration) -> Result<(), Duration> {
+        if mutant!(BudgetAfterAnswer) {
+            let mut state = self.lock();
+            let full = state.windows.iter_mut().any(|w| w.used(now) >= w.limit().units);
+            return if full { Err(now + Duration::from_millis(50)) } else { Ok(()) };
+        }
         let mut state = self.lock();
         if now < state.not_before {
             return Err(state.not_before);
@@ -150,6 +158,9 @@ impl Budget {
 
     /// Counts units an earlier process spent `ago`.
     pub fn restore(&self, units: u64, ago: Duration) {
+        if mutant!(BudgetForgetsPast) {
+            return;
+        }
         let at = self.clock.elapsed().saturating_sub(ago);
         for window in &mut self.lock().windows {
             if ago < window.limit().window {

@@ -1,6 +1,6 @@
 //! The delete guard: when deletes wait for a person.
 
-use crate::sync::Deletes;
+use crate::{mutant, sync::Deletes};
 
 /// What to do with the deletes that a complete listing implies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,18 +16,20 @@ pub enum Verdict {
 /// Held when they exceed both the count and the share of the guard, or when the source is empty; unless an approval
 /// covers them. An empty destination side has no known records, so nothing can be gone.
 pub fn judge(deletes: &Deletes, gone: u64, known: u64, listed: u64, approved: Option<u64>) -> Verdict {
-    if gone == 0 || approved.is_some_and(|ceiling| gone <= ceiling) {
+    let covers = |ceiling| gone <= ceiling || mutant!(ApprovalWithoutCeiling);
+    if gone == 0 || approved.is_some_and(covers) {
         return Verdict::Allow;
     }
     let over = match approved {
         Some(ceiling) => format!("; the approval covers {ceiling} only"),
         None => String::new(),
     };
-    if listed == 0 {
+    if listed == 0 && !mutant!(GuardForgetsEmptySource) {
         return Verdict::Hold(format!("the source is empty and {known} records are known{over}"));
     }
     let percent = gone as f64 * 100.0 / known.max(1) as f64;
-    if gone > deletes.guard_count && percent > deletes.guard_percent {
+    let count = deletes.guard_count + u64::from(mutant!(GuardOffByOne));
+    if gone > count && percent > deletes.guard_percent {
         return Verdict::Hold(format!(
             "{gone} of {known} known records ({percent:.1} %) are gone from the source; the guard allows {} or {} %{over}",
             deletes.guard_count, deletes.guard_percent

@@ -23,6 +23,7 @@ pub mod fingerprint;
 pub mod guard;
 pub mod identity;
 pub mod mapping;
+pub mod mutant;
 pub mod plan;
 pub mod remedy;
 pub mod run;

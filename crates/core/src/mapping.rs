@@ -8,6 +8,7 @@ use crate::{
     convert::{Suits, convert, from_json, suits},
     expr::Expr,
     identity::Identity,
+    mutant,
     plan::Fields,
     schema::{Field, FieldType, Limits, Stream},
     sync::{As, DeletePolicy, Direction, KeyColumns, Origin, Sync},
@@ -174,10 +175,14 @@ impl Mapping {
     /// `no_key` when a key column is null.
     pub fn identity(&self, batch: &Batch, row: usize) -> Result<Identity, RecordProblem> {
         let key: Vec<Value<'_>> = self.key_at.iter().map(|k| batch.value(row, *k)).collect();
+        if mutant!(IdentityWithContent) {
+            return Ok(self.keyless_identity("content", batch, row));
+        }
         if self.hashed {
             return Ok(Identity::of_keyless("hashed", &key));
         }
-        Identity::of(&key, self.ignore_case).map_err(|at| RecordProblem {
+        let ignore_case = self.ignore_case && !mutant!(CaseCounts);
+        Identity::of(&key, ignore_case).map_err(|at| RecordProblem {
             code: "no_key",
             message: format!("key column {:?} is null", self.key[at]),
         })
@@ -212,7 +217,9 @@ impl Mapping {
         for (index, (when, to)) in self.routes.iter().enumerate() {
             if when.test(column).map_err(|why| problem("route", format!("route {}: {why}", index + 1)))? {
                 stream = *to;
-                break;
+                if !mutant!(LastRouteWins) {
+                    break;
+                }
             }
         }
         let fields = &self.streams[stream].fields;
@@ -243,7 +250,8 @@ impl Mapping {
         let gone_at = self.gone_at();
         for (at, (value, field)) in values.iter().zip(self.streams[stream].fields.iter()).enumerate() {
             let value = if gone_at == Some(at) { Value::Null } else { value.clone() };
-            canonical::write(&canonical(value, field), scratch);
+            let value = if mutant!(HashOverSentValues) { value } else { canonical(value, field) };
+            canonical::write(&value, scratch);
         }
         *blake3::hash(scratch).as_bytes()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::canonical::ContentHash;
+use crate::{canonical::ContentHash, mutant};
 
 /// Canonical values by destination field, as JSON.
 pub type Fields = BTreeMap<String, serde_json::Value>;
@@ -35,7 +35,7 @@ pub enum Change {
 pub fn decide(known: Option<Known<'_>>, stream: &str, hash: &ContentHash) -> Change {
     match known {
         None => Change::Create,
-        Some(known) if known.stream != stream => Change::Move,
+        Some(known) if known.stream != stream && !mutant!(RouteForgotten) => Change::Move,
         Some(Known { hash: Some(written), .. }) if written == hash => Change::Unchanged,
         Some(_) => Change::Update,
     }

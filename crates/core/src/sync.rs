@@ -53,7 +53,7 @@ pub struct From {
 }
 
 /// Re-reading before the cursor, in the cursor's own unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Overlap {
     /// For date and timestamp cursors.
     pub time: Duration,

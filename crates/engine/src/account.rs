@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use syncline_connect::destination::Applied;
-use syncline_core::{counts::Counts, identity::Identity};
+use syncline_core::{counts::Counts, identity::Identity, mutant};
 use syncline_store::{Checkpoint, IntentKind, LedgerChange, LedgerRow, Parked, RunId};
 
 use crate::{
@@ -113,6 +113,11 @@ impl<'a> Account<'a> {
                 self.count(&work, Outcome::Deleted);
                 self.done(identity);
                 self.next.ledger.push(LedgerChange::Remove(identity));
+                self.next.closed.push(identity);
+            }
+            End::Failed { .. } if mutant!(FailureCountsAsUpdate) => {
+                self.count(&work, Outcome::Updated);
+                self.done(identity);
                 self.next.closed.push(identity);
             }
             End::Failed { code, message, left } => {

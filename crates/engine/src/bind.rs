@@ -11,8 +11,9 @@ use syncline_connect::{
 use syncline_core::{
     cursor::Position,
     mapping::{Mapping, Problem},
+    mutant,
     schema::Stream,
-    sync::{Mode, Sync},
+    sync::{Mode, Overlap, Sync},
     value::Value,
 };
 
@@ -132,7 +133,7 @@ impl Bound {
             cursor: self.sync.from.cursor.clone(),
             tombstone: self.sync.from.tombstone.clone(),
             from: if mode == Mode::Incremental { from } else { None },
-            overlap: self.sync.from.overlap,
+            overlap: if mutant!(OverlapForgotten) { Overlap::default() } else { self.sync.from.overlap },
             lag: self.sync.from.lag,
             batch_rows: BATCH_ROWS,
             batch_bytes: BATCH_BYTES,

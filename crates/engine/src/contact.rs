@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use syncline_connect::destination::{Listed, Record};
-use syncline_core::{failpoint, identity::Identity, mapping::Mapped, plan::Fields};
+use syncline_core::{failpoint, identity::Identity, mapping::Mapped, mutant, plan::Fields};
 use syncline_store::{Entry, Scratch};
 
 use crate::{Bound, Engine, Error};
@@ -55,6 +55,9 @@ pub(crate) async fn list(engine: &Engine, bound: &Bound) -> Result<Vec<(String, 
                         engine.store.scratch_remove(&target.stream.id, &id).await?;
                     }
                 }
+            }
+            if mutant!(PageDropped) {
+                break;
             }
             if rows.len() >= PUT {
                 engine.store.scratch_put(&rows).await?;

@@ -8,6 +8,7 @@ use syncline_core::{
     guard::{self, Verdict},
     identity::Identity,
     mapping::{Mapped, RecordProblem},
+    mutant,
     plan::{self, Change, Fields, Known},
     seen::Seen,
     value::Value,
@@ -215,7 +216,7 @@ impl<'a> Planner<'a> {
             }
             match mapped {
                 Err(problem) => {
-                    self.show(entry.as_ref());
+                    self.show(entry.as_ref().filter(|_| !mutant!(PoisonCountsAsAbsent)));
                     let kind = entry.as_ref().map_or(IntentKind::Create, |_| IntentKind::Update);
                     let key = Some(self.bound.mapping.key_values(batch, row));
                     let code = problem.code.to_owned();
@@ -340,7 +341,8 @@ impl<'a> Planner<'a> {
             let work = crate::deletes::work(self.bound, identity, &entry, key.clone(), Fields::new(), now)?;
             self.tombstones += 1;
             let listed = self.known.saturating_sub(self.tombstones).max(1);
-            Some(match guard::judge(&self.bound.sync.deletes, self.tombstones, self.known, listed, None) {
+            let counted = if mutant!(TombstonesPassGuard) { 1 } else { self.tombstones };
+            Some(match guard::judge(&self.bound.sync.deletes, counted, self.known, listed, None) {
                 Verdict::Hold(reason) => {
                     self.held.insert(identity);
                     Step::Hold(Box::new(Gone { identity, entry, label: label(&key), reason }))
@@ -408,7 +410,7 @@ impl<'a> Planner<'a> {
             return Step::Adopt(Box::new(ledger));
         }
         let mut work = self.update(batch, row, identity, entry, mapped, fields);
-        work.stamp = !stamped;
+        work.stamp = !stamped && !mutant!(AdoptedWithoutStamp);
         work.note = Some(if stamped { "adopted by its stamp" } else { "adopted by its natural key" }.into());
         Step::Write(Box::new(work))
     }
@@ -465,7 +467,8 @@ impl<'a> Planner<'a> {
         work.changed = (0..work.values.len())
             .filter(|i| {
                 let name = &self.bound.mapping.streams[0].fields[*i].name;
-                old.get(name) != work.row.fields.get(name)
+                let kept = mutant!(NullNotWritten) && work.values[*i].is_null();
+                old.get(name) != work.row.fields.get(name) && !kept
             })
             .collect();
         if work.changed.is_empty() {

@@ -6,7 +6,7 @@ use syncline_connect::{
     destination::{Applied, Record, Stamp},
     error::Kind,
 };
-use syncline_core::sync::OnEdit;
+use syncline_core::{mutant, sync::OnEdit};
 
 /// What was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub enum Verdict {
 pub fn judge(sent: Sent, answer: &Result<Applied, Error>) -> Verdict {
     let Err(error) = answer else { return Verdict::Done };
     match (error.kind, sent) {
+        (Kind::Throttled { .. }, _) if mutant!(ThrottlingCostsAttempts) => Verdict::Again,
+        (Kind::Unanswered, Sent::Create) if mutant!(UnknownCreateResent) => Verdict::Again,
+        (Kind::Unanswered, Sent::Delete) if mutant!(UnknownDeleteDone) => Verdict::Gone,
+        (Kind::Duplicate, Sent::Create) if mutant!(DuplicateGivenUp) => Verdict::Park,
         (Kind::Throttled { .. }, _) => Verdict::Wait,
         (Kind::Unreachable | Kind::Locked, _) => Verdict::Again,
         (Kind::Unanswered | Kind::Protocol, _) => Verdict::Look,
@@ -103,7 +107,7 @@ pub fn after_create(
         // Our own lost create may be what is in the way and not be found yet; parked now, it would belong to nobody.
         [] if duplicate => AfterLook::Settle,
         // The far side refuses a second one: sending again is safe at once, however late the first arrives.
-        [] if stamp == Stamp::Unique || settled => AfterLook::SendAgain,
+        [] if stamp == Stamp::Unique || settled || mutant!(SettleForgotten) => AfterLook::SendAgain,
         [] => AfterLook::Settle,
         several => AfterLook::Quarantine(several.len()),
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use syncline_connect::destination::{Applied, Record, Stamp};
-use syncline_core::{identity::Identity, schema::Stream};
+use syncline_core::{identity::Identity, mutant, schema::Stream};
 use syncline_store::{Intent, IntentKind, LedgerChange, LedgerRow};
 
 use crate::{Bound, Engine, Error, writer::Writer};
@@ -82,7 +82,10 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
         }
         (IntentKind::Update, [record, ..]) => {
             let row = settled(bound, &intent.row, record);
-            if known || record.stamp.as_deref() == Some(identity.stamp().as_str()) {
+            if known
+                || mutant!(RecoveryTakesStrangers)
+                || record.stamp.as_deref() == Some(identity.stamp().as_str())
+            {
                 let row = if row.hash.is_some() { row } else { unsettled(intent.row) };
                 resolution.ledger.push(LedgerChange::Put(row));
             }
@@ -99,7 +102,8 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
 /// Without a hash the next plan writes the record, also when the source says again what the ledger said; that gives it a new
 /// version, and a latecomer is refused. The version expected stays, so that somebody else's edit is not taken for ours.
 pub(crate) fn unsettled(intended: LedgerRow) -> LedgerRow {
-    LedgerRow { hash: None, gone: false, ..intended }
+    let hash = intended.hash.filter(|_| mutant!(RecoveryTrustsLedger));
+    LedgerRow { hash, gone: false, ..intended }
 }
 
 /// The ledger row of a record that was found: with the intended hash when it holds what was intended, and with none when it
@@ -122,7 +126,7 @@ async fn look_by_stamp(
     intents: &[Intent],
 ) -> Result<Vec<Vec<Record>>, Error> {
     let stamp = bound.destination.stamp(stream);
-    if stamp == Stamp::None {
+    if stamp == Stamp::None || mutant!(RecoveryForgetsCreates) {
         return Ok(vec![Vec::new(); intents.len()]);
     }
     let mut found = stamped(engine, bound, stream, intents).await?;

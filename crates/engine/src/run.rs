@@ -8,9 +8,11 @@ use syncline_core::{
     cursor::{Cursor, Position, ordinal},
     failpoint,
     identity::Identity,
+    mutant,
     run::{Phase, Status},
     seen::Seen,
     sync::{Mode, OnEdit, Sync},
+    value::Value,
 };
 use syncline_store::{Held, Intent, IntentKind, Lease, NewRun, Parked, RunEnd, RunId};
 use tokio::sync::watch;
@@ -310,14 +312,19 @@ impl Session<'_> {
             let plan = self.planner.batch(&batch).await?;
             let incremental = reading.mode == Mode::Incremental;
             let position = |row: usize| if incremental { batch.position(row) } else { None };
-            self.work_off(plan, position).await?;
+            let worked_off = self.work_off(plan, position).await;
             let cursor = position(batch.len() - 1).map(|p| self.cursor(p));
+            if mutant!(CursorPastStop) && worked_off.is_err() {
+                self.checkpoint(cursor.clone()).await?;
+            }
+            worked_off?;
             if cursor.is_some() || !self.account.is_empty() {
                 self.checkpoint(cursor).await?;
             }
             self.observer.event(&Event::Progress { counts: self.account.totals() });
         }
-        Ok((listed, Position::after_full(listing.finish().await, highest)))
+        let resume = Position::after_full(listing.finish().await, highest);
+        Ok((listed, if mutant!(CursorAboveBound) { resume.map(above) } else { resume }))
     }
 
     fn cursor(&self, position: Position) -> Cursor {
@@ -346,6 +353,9 @@ impl Session<'_> {
                 Step::Park(failed) => {
                     let now = self.engine.clock.now();
                     self.account.park(failed, None, now);
+                    if mutant!(PoisonEndsBatch) {
+                        break;
+                    }
                 }
             }
         }
@@ -371,13 +381,26 @@ impl Session<'_> {
         let works = std::mem::take(&mut self.pending);
         let works = self.without_edited_moves(works).await?;
         let intents: Vec<Intent> = works.iter().map(intent).collect();
-        self.engine.store.intend(self.lease, self.run, &intents).await?;
+        if !mutant!(IntentAfterSending) {
+            self.engine.store.intend(self.lease, self.run, &intents).await?;
+        }
+        if mutant!(CursorBeforeWrite) {
+            self.checkpoint(cursor.clone()).await?;
+        }
+        if mutant!(DeleteBeforeCreate) {
+            let moves = works.iter().filter(|w| w.from.is_some());
+            let old = moves.map(|w| old_record(w.row.clone(), w.from.clone().map(|(s, id, _)| (s, id))));
+            self.remove_old(old.collect()).await?;
+        }
         failpoint!("engine.send.before", Error::failpoint);
         let (ended, stop) = self.writer.send(works).await;
         failpoint!("engine.send.after", Error::failpoint);
         let now = self.engine.clock.now();
         let moved: Vec<Work> =
             ended.into_iter().filter_map(|(work, end)| self.account.ended(work, end, now)).collect();
+        if mutant!(IntentAfterSending) {
+            self.engine.store.intend(self.lease, self.run, &intents).await?;
+        }
         if stop.is_some() || !moved.is_empty() {
             self.checkpoint(None).await?;
         }
@@ -429,6 +452,10 @@ impl Session<'_> {
 
     /// The last part of a move. An old record that cannot be removed now keeps its intent open, and the next run tries again.
     async fn remove_old(&mut self, old: Vec<Work>) -> Result<(), Error> {
+        if mutant!(OldRecordLeft) {
+            self.account.sheet().closed.extend(old.iter().map(|work| work.row.identity));
+            return self.checkpoint(None).await;
+        }
         if old.is_empty() {
             return Ok(());
         }
@@ -559,7 +586,16 @@ fn old_record(row: syncline_store::LedgerRow, from: Option<(String, String)>) ->
     }
 }
 
+/// A minute above a position: for the harness.
+fn above(position: Position) -> Position {
+    let cursor = match position.cursor {
+        Value::Timestamp { micros, zoned } => Value::Timestamp { micros: micros + 60_000_000, zoned },
+        other => other,
+    };
+    Position { cursor, ..position }
+}
+
 /// Whether a parked record is to be retried now. One without a usable key can only come back by itself.
 pub(crate) fn is_due(parked: &Parked, now: jiff::Timestamp) -> bool {
-    parked.retry_at <= now && parked.key.is_some()
+    parked.retry_at <= now && parked.key.is_some() && !mutant!(ParkedForgotten)
 }

@@ -8,7 +8,7 @@ use syncline_connect::{
     destination::{Applied, Operation, OperationKind, Record, Stamp},
     error::Kind,
 };
-use syncline_core::{identity::Identity, schema::Stream, sync::OnEdit, value::Value};
+use syncline_core::{identity::Identity, mutant, schema::Stream, sync::OnEdit, value::Value};
 use syncline_store::{IntentKind, Lease};
 
 use crate::{
@@ -491,7 +491,10 @@ fn target(operation: &Operation) -> &str {
 
 /// The first thing to send for a work. Of a move that is the create; the old record goes after the ledger knows the new one.
 fn operation(work: &Work) -> Operation {
-    let (id, version) = (work.row.record_id.clone(), work.row.version.clone());
+    let (id, mut version) = (work.row.record_id.clone(), work.row.version.clone());
+    if mutant!(UpdateAnyVersion) && work.kind == IntentKind::Update {
+        version = None;
+    }
     match work.kind {
         IntentKind::Create | IntentKind::Move => recreate(work),
         IntentKind::Update => Operation {

@@ -7,6 +7,7 @@
 //! Start reading at [`life`], the script of one simulation; `rest` has the checks at its end; [`world`] what outlives a
 //! process. `docs/testing.md` tells how to read a failure.
 
+pub mod campaign;
 pub mod destination;
 pub mod far;
 pub mod life;

@@ -281,13 +281,16 @@ impl Life {
 
     /// Notes what a run may do.
     async fn before(&self, node: &Node, options: &Options) {
-        let allowed = node.deletes_allowed().await;
+        let (allowed, without_guard) = node.deletes_allowed().await;
         let mut world = self.world.lock();
         let mode = options.mode.map_or("usual", |m| if m == Mode::Full { "full" } else { "incremental" });
         world.say("time", format_args!("node {} begins a run, mode {mode}", node.process));
+        let now = world.now();
+        world.run_began = world.table.clock(now);
         world.deleted.clear();
         world.created = 0;
         world.deletes_allowed = allowed;
+        world.deletes_of_empty = world.table.rows.is_empty().then_some(without_guard);
     }
 
     /// A process is over, one way or the other.

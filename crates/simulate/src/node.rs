@@ -104,13 +104,13 @@ impl Node {
     }
 
     /// How many deletes the next run may send, records it makes left out: what the guard lets through or a person has
-    /// approved, and those that were let through before and are parked.
-    pub async fn deletes_allowed(&self) -> u64 {
+    /// approved, and those that were let through before and are parked; and how many without the guard's part.
+    pub async fn deletes_allowed(&self) -> (u64, u64) {
         let scenario = Arc::clone(&self.world.lock().scenario);
         let known: u64 = self.store.known(SYNC).await.unwrap_or_default().iter().map(|(_, n)| n).sum();
         let approved = self.store.approval(SYNC).await.unwrap_or_default().unwrap_or_default();
         let parked = self.store.parked(Some(SYNC), None, usize::MAX).await.unwrap_or_default().len() as u64;
-        scenario.guard_allows(known).max(approved) + parked
+        (scenario.guard_allows(known).max(approved) + parked, approved + parked)
     }
 }
 

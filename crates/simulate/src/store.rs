@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use syncline_connect::destination::Operation;
+use syncline_connect::destination::{Operation, OperationKind};
 use syncline_core::{
     cursor::{Cursor, ordinal},
     identity::Identity,
@@ -18,8 +18,10 @@ use syncline_store::{
 };
 
 use crate::{
+    far::Item,
     oracle::{self, Expected},
     scenario::{Definition, KeyKind},
+    table::Row,
     world::{Shared, World},
 };
 
@@ -75,7 +77,9 @@ impl World {
     /// What is sent has an open intent; of one identity only one.
     pub fn check_intended(&mut self, operations: &[Operation]) {
         for operation in operations {
-            match self.intents.get(&operation.identity) {
+            let intent = self.intents.get(&operation.identity).copied();
+            self.check_delete(operation, intent);
+            match intent {
                 Some((IntentKind::Delete, _)) | Some((IntentKind::Update, true)) => {
                     self.deleted.insert(operation.identity);
                 }
@@ -91,8 +95,46 @@ impl World {
         }
     }
 
+    /// A record is deleted only when it is gone from the source, and the old record of a move only when the new one is there.
+    fn check_delete(&mut self, operation: &Operation, intent: Option<(IntentKind, bool)>) {
+        let OperationKind::Delete { id, .. } = &operation.kind else { return };
+        if self.two_nodes {
+            return;
+        }
+        match intent {
+            Some((IntentKind::Move, _)) if !self.meddled && !self.doubled => {
+                let other = |(other, item): (&u64, &Item)| {
+                    item.owner == Some(operation.identity) && other.to_string() != *id
+                };
+                if !self.far.items.iter().any(other) {
+                    let what = format!("{} while it is nowhere else", crate::far::told(operation));
+                    self.violate("a moved record is never in none", what);
+                }
+            }
+            Some((IntentKind::Delete, _)) if !self.lied && self.scenario.key != KeyKind::Loose => {
+                let scenario = Arc::clone(&self.scenario);
+                let same = |row: &&Row| oracle::identity(&scenario, row) == Some(operation.identity);
+                let began = self.run_began;
+                let lives = |row: &Row| {
+                    // What left the filter counts as gone where the sync says so.
+                    !row.deleted
+                        && row.updated.is_some_and(|at| at < began)
+                        && !(scenario.out_of_filter && row.status == "Hidden")
+                };
+                if self.table.rows.values().find(same).is_some_and(lives) {
+                    let what = format!("{} while its row lives", crate::far::told(operation));
+                    self.violate("only what is gone is deleted", what);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What a checkpoint says was done, was done.
     fn check_done(&mut self, checkpoint: &Checkpoint) {
+        if checkpoint.parked.iter().any(|parked| parked.code == "throttled") {
+            self.violate("throttling is no failure", "a record was parked for it");
+        }
         for change in &checkpoint.ledger {
             match change {
                 LedgerChange::Put(row) => {

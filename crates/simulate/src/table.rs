@@ -145,7 +145,7 @@ impl Table {
             8 if chance(random, scenario.chaos.poison * 3) => {
                 self.change(scenario, random, now, number, |row, random| poison(row, random))
             }
-            9 => self.touch_several(random, now, &free),
+            9 => self.touch_several(scenario.tombstones, random, now, &free),
             _ => self.change(scenario, random, now, number, |row, random| {
                 row.name = name(random);
                 row.status = STATUSES[random.usize(0..2)].to_owned();
@@ -221,12 +221,17 @@ impl Table {
     }
 
     /// Several rows in one instant: ties.
-    fn touch_several(&mut self, random: &mut Rng, now: Duration, free: &[u64]) -> String {
+    fn touch_several(&mut self, tombstones: bool, random: &mut Rng, now: Duration, free: &[u64]) -> String {
         let updated = Some(self.clock(now));
         let count = random.usize(1..=free.len().min(7));
+        let gone = random.u8(0..3) == 0;
+        if gone && !tombstones {
+            free.iter().take(count).for_each(|number| self.put(*number, None));
+            return format!("{count} rows are deleted at once");
+        }
         for number in free.iter().take(count) {
             let mut row = self.rows[number].clone();
-            (row.updated, row.cents) = (updated, random.i64(0..100_000));
+            (row.updated, row.cents, row.deleted) = (updated, random.i64(0..100_000), gone);
             self.put(*number, Some(row));
         }
         format!("{count} rows are changed in one instant ({})", updated.unwrap_or_default())

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use syncline_core::{counts::Counts, cursor::Cursor, identity::Identity, run::Status};
+use syncline_core::{counts::Counts, cursor::Cursor, identity::Identity, mutant, run::Status};
 
 use super::{kept, ledger::Ledger, refused, storable};
 use crate::{
@@ -42,7 +42,7 @@ pub(super) fn newest<'s>(
 ) -> Result<&'s mut OfSync, Error> {
     let (sync, ours) = (&lease.sync, lease.epoch);
     match syncs.get_mut(sync) {
-        Some(found) if found.epoch == ours => Ok(found),
+        Some(found) if found.epoch == ours || mutant!(EpochUnchecked) => Ok(found),
         other => Err(Error::Stale { sync: sync.clone(), ours, found: other.map_or(0, |found| found.epoch) }),
     }
 }
