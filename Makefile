@@ -11,6 +11,7 @@ ARGS ?=
 
 # How much: make simulate SEEDS=100000; make kill-campaign CYCLES=1500; make fuzz ITERATIONS=1000000
 SEEDS ?= 20000
+FIRST ?= 1
 CYCLES ?= 300
 ITERATIONS ?= 100000
 # One world with its timeline, one order of kills, one course of fuzzing: make simulate SEED=17
@@ -33,6 +34,16 @@ test: ## run every test beside a throwaway PostgreSQL; ARGS="..." goes to the te
 check: ## formatting, lints, documentation, and the rules of the repository
 	@scripts/setup cc lints
 	@scripts/check
+
+simulate: ## whole runs of the real engine in SEEDS seeded worlds; SEED=x shows the timeline of one (docs/testing.md)
+	@scripts/setup cc
+	@cargo build --quiet --release --package syncline-simulate
+	@exec "$${CARGO_TARGET_DIR:-target}/release/simulate" $(if $(SEED),seed $(SEED),run $(SEEDS) $(FIRST))
+
+mutants: ## build faults into the engine by hand, one at a time, and show which seed of the simulation finds each
+	@scripts/setup cc
+	@cargo build --quiet --release --package syncline-simulate --features mutants
+	@exec "$${CARGO_TARGET_DIR:-target}/release/simulate" mutants $(SEEDS)
 
 fuzz: ## feed the parsers with damaged input for longer; ITERATIONS=n for each, SEED=x (docs/fuzzing.md)
 	@scripts/setup cc

@@ -126,8 +126,8 @@ pub(crate) struct Planner<'a> {
     /// Live records in the ledger when the run began, and tombstones met since.
     pub known: u64,
     tombstones: u64,
-    /// Tombstones that are held: a record that is met again (retried, then listed) is held once.
-    held: BTreeSet<Identity>,
+    /// Records whose tombstone was met: one that is met again (retried, then listed; a key that comes twice) counts once.
+    buried: BTreeSet<Identity>,
     /// Whether the scratch listing holds the destination, for first contact.
     pub contact: bool,
     /// Natural-key fields.
@@ -156,7 +156,7 @@ impl<'a> Planner<'a> {
             overlay: BTreeMap::new(),
             known: 0,
             tombstones: 0,
-            held: BTreeSet::new(),
+            buried: BTreeSet::new(),
             contact: false,
             adopt_by,
             planned: BTreeSet::new(),
@@ -195,7 +195,10 @@ impl<'a> Planner<'a> {
             };
             let entry = entries.next().flatten();
             if batch.op(row) == RecordOp::Delete {
-                let entry = entry.filter(|_| !revived.contains(&identity));
+                if revived.contains(&identity) {
+                    plan.skipped += 1;
+                    continue;
+                }
                 self.tombstone(row, identity, entry, batch, &mut plan);
                 continue;
             }
@@ -333,18 +336,18 @@ impl<'a> Planner<'a> {
         batch: &Batch,
         plan: &mut BatchPlan,
     ) {
-        let held = self.held.contains(&identity);
-        let live = entry.filter(|entry| !self.full && !entry.gone && !held);
+        let buried = self.buried.contains(&identity);
+        let live = entry.filter(|entry| !self.full && !entry.gone && !buried);
         let key = self.bound.mapping.key_values(batch, row);
         let step = live.and_then(|entry| {
             let now = self.engine.clock.now();
             let work = crate::deletes::work(self.bound, identity, &entry, key.clone(), Fields::new(), now)?;
             self.tombstones += 1;
+            self.buried.insert(identity);
             let listed = self.known.saturating_sub(self.tombstones).max(1);
             let counted = if mutant!(TombstonesPassGuard) { 1 } else { self.tombstones };
             Some(match guard::judge(&self.bound.sync.deletes, counted, self.known, listed, None) {
                 Verdict::Hold(reason) => {
-                    self.held.insert(identity);
                     Step::Hold(Box::new(Gone { identity, entry, label: label(&key), reason }))
                 }
                 Verdict::Allow => Step::Write(Box::new(work)),

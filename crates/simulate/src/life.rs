@@ -31,6 +31,8 @@ pub struct Outcome {
     pub runs: u32,
     /// What must never happen, and did.
     pub violations: Vec<Violation>,
+    /// What the far side held of ours at the end, without ids and versions: list and values by key.
+    pub held: Vec<String>,
     /// The timeline as text, where it was asked for.
     pub lines: Vec<String>,
 }
@@ -46,7 +48,14 @@ pub fn simulate(scenario: &Scenario, keep_trace: bool) -> Outcome {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         let violation = Violation { invariant: "no panic", what: text.unwrap_or_default() };
-        Outcome { hash: 0, events: 0, runs: 0, violations: vec![violation], lines: Vec::new() }
+        Outcome {
+            hash: 0,
+            events: 0,
+            runs: 0,
+            violations: vec![violation],
+            held: Vec::new(),
+            lines: Vec::new(),
+        }
     })
 }
 
@@ -67,12 +76,16 @@ async fn live(scenario: Scenario, keep_trace: bool) -> Outcome {
     let runs = life.processes;
     drop(life);
     let mut world = world.lock();
+    let ours = world.far.items.values().filter(|item| item.owner.is_some());
+    let mut held: Vec<String> = ours.map(|item| format!("{:?} in {}", item.values, item.list)).collect();
+    held.sort_unstable();
     let trace = std::mem::replace(&mut world.trace, crate::trace::Trace::new(false));
     Outcome {
         hash: trace.hash(),
         events: trace.events(),
         runs,
         violations: std::mem::take(&mut world.violations),
+        held,
         lines: trace.into_lines(),
     }
 }

@@ -13,6 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The table allows `core`. It is not used, and not listed: a simulator that shares types with the client it tests
     // shares its mistakes too.
     ("sim", &[]),
+    // For tests alone: nothing uses it.
+    ("simulate", &["core", "connect", "store", "engine"]),
     ("cli", &["core", "spec", "connect", "store", "engine", "server", "sim"]),
 ];
 
