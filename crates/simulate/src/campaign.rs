@@ -29,7 +29,6 @@ pub fn simulate_many(
     let failures = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            #[expect(clippy::disallowed_methods, reason = "joined by the scope")]
             scope.spawn(|| {
                 loop {
                     let offset = next.fetch_add(1, Ordering::Relaxed);
@@ -149,7 +148,6 @@ pub fn kill_mutants(
     let kills: Mutex<Vec<Kill>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            #[expect(clippy::disallowed_methods, reason = "joined by the scope")]
             scope.spawn(|| {
                 while let Some((mutant, what)) =
                     Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize)

@@ -137,13 +137,14 @@ impl Life {
             _ => Duration::from_secs(7 * 3_600),
         };
         tokio::time::sleep(pause).await;
-        let mut world = self.world.lock();
-        world.say("time", format_args!("round {round}"));
-        for _ in 0..world.random.u8(0..8) {
-            world.churn();
+        {
+            let mut world = self.world.lock();
+            world.say("time", format_args!("round {round}"));
+            for _ in 0..world.random.u8(0..8) {
+                world.churn();
+            }
+            world.advance();
         }
-        world.advance();
-        drop(world);
         self.person().await;
     }
 

@@ -274,12 +274,13 @@ pub async fn plan_and_run(life: &mut Life, round: usize) {
     // What a plan spends is not remembered across processes.
     life.world.lock().forget_unsaved(node.process);
     if let Some(summary) = summary {
-        let mut world = life.world.lock();
-        world.say("person", format_args!("plans: {summary:?}"));
-        if store != life.disk || far != world.far.items {
-            world.violate("plan writes nothing", "the store or the far side has changed");
+        {
+            let mut world = life.world.lock();
+            world.say("person", format_args!("plans: {summary:?}"));
+            if store != life.disk || far != world.far.items {
+                world.violate("plan writes nothing", "the store or the far side has changed");
+            }
         }
-        drop(world);
         if let Some(report) = life.process(round, &options, None, None).await {
             let counts = report.counts;
             let failed = matches!(report.status, Status::Failed);

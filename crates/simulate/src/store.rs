@@ -60,7 +60,7 @@ impl FlakyStore {
             match &done {
                 Ok(_) => world.say("store", format_args!("{what} for node {}", self.process)),
                 Err(error) => {
-                    world.say("store", format_args!("{what} refused to node {}: {error}", self.process))
+                    world.say("store", format_args!("{what} refused to node {}: {error}", self.process));
                 }
             }
             if done.is_ok() && world.strikes(|c| c.store) {

@@ -143,7 +143,7 @@ impl Table {
             }),
             7 => self.change(scenario, random, now, number, |row, random| row.cents = random.i64(0..100_000)),
             8 if chance(random, scenario.chaos.poison * 3) => {
-                self.change(scenario, random, now, number, |row, random| poison(row, random))
+                self.change(scenario, random, now, number, poison)
             }
             9 => self.touch_several(scenario.tombstones, random, now, &free),
             _ => self.change(scenario, random, now, number, |row, random| {
@@ -222,7 +222,7 @@ impl Table {
 
     /// Several rows in one instant: ties.
     fn touch_several(&mut self, tombstones: bool, random: &mut Rng, now: Duration, free: &[u64]) -> String {
-        let updated = Some(self.clock(now));
+        let updated = self.clock(now);
         let count = random.usize(1..=free.len().min(7));
         let gone = random.u8(0..3) == 0;
         if gone && !tombstones {
@@ -231,10 +231,10 @@ impl Table {
         }
         for number in free.iter().take(count) {
             let mut row = self.rows[number].clone();
-            (row.updated, row.cents, row.deleted) = (updated, random.i64(0..100_000), gone);
+            (row.updated, row.cents, row.deleted) = (Some(updated), random.i64(0..100_000), gone);
             self.put(*number, Some(row));
         }
-        format!("{count} rows are changed in one instant ({})", updated.unwrap_or_default())
+        format!("{count} rows are changed in one instant ({updated})")
     }
 
     fn change(

@@ -1,5 +1,4 @@
 //! The short form of the simulation, for every change: so many seeds, and all that ever failed.
-#![expect(clippy::print_stdout, reason = "tests: they print their seeds")]
 
 use std::sync::Mutex;
 
@@ -7,7 +6,7 @@ use syncline_core::sync::{DeletePolicy, Mode, OnEdit};
 use syncline_simulate::{
     campaign::{simulate_many, verdict},
     life::simulate,
-    scenario::{Chaos, Scenario},
+    scenario::{Chaos, KeyKind, Scenario},
 };
 
 const SEEDS: u64 = 2_000;
@@ -42,6 +41,8 @@ fn calm(seed: u64) -> Scenario {
     Scenario {
         rows: 40,
         rounds: 1,
+        // Which of two rows with one key counts does depend on which are read together.
+        key: if drawn.key == KeyKind::Loose { KeyKind::Single } else { drawn.key },
         mode: Mode::Full,
         policy: DeletePolicy::Delete,
         on_edit: OnEdit::Overwrite,
