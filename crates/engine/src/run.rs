@@ -12,7 +12,7 @@ use syncline_core::{
     seen::Seen,
     sync::{Mode, OnEdit, Sync},
 };
-use syncline_store::{Held, Intent, IntentKind, Lease, NewRun, Parked, RunEnd, RunId};
+use syncline_store::{Held, Intent, IntentKind, Lease, LedgerChange, NewRun, Parked, RunEnd, RunId};
 use tokio::sync::watch;
 
 use crate::{
@@ -192,7 +192,11 @@ impl Session<'_> {
         }
         self.planner.parked = self.account.parked();
         self.recover().await?;
-        self.planner.contact = reading.contact && contact::first(self.engine, self.bound).await?;
+        if contact::wanted(reading, &parked, self.engine.clock.now()) {
+            self.planner.contact = contact::first(self.engine, self.bound).await?;
+        } else {
+            self.planner.unsure = contact::unsure(&parked);
+        }
         self.planner.full = reading.mode == Mode::Full;
         self.planner.known = deletes::known(self.engine, self.bound).await?;
         self.retry_parked(parked).await?;
@@ -334,6 +338,7 @@ impl Session<'_> {
         self.account.counts.unchanged += plan.unchanged;
         self.account.counts.skipped += plan.skipped;
         self.account.cleared(plan.cleared);
+        self.account.sheet().ledger.extend(plan.found.into_iter().map(LedgerChange::Put));
         for (row, step) in plan.steps {
             match step {
                 Step::Write(work) => {
@@ -509,6 +514,7 @@ impl Session<'_> {
             notes: self.bound.notes.clone(),
             at: self.engine.clock.now(),
         };
+        self.writer.settle().await;
         let closed = self.engine.store.finish_run(self.lease, self.run, end).await;
         self.observer.event(&Event::Finished {
             sync: self.bound.sync.name.clone(),
