@@ -153,13 +153,9 @@ impl Life {
             }
             2 => {
                 let held = store.held(Some(SYNC), usize::MAX).await.unwrap_or_default();
-                let mut world = self.world.lock();
                 for held in &held {
-                    world.released.insert(held.identity);
-                    world.strayed.insert(held.identity);
-                    world.ledger.remove(&held.identity);
+                    self.world.lock().let_go(held.identity);
                 }
-                drop(world);
                 ("rejects the held deletes", store.reject(&lease).await.map(|_| ()))
             }
             _ => ("retries what is parked", store.retry_parked(&lease, None, now).await.map(|_| ())),

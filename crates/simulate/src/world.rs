@@ -312,13 +312,25 @@ impl World {
     }
 
     /// A node that had lost its lease has sent what it had in hand: nothing at the far side could stop it. What it made and the
-    /// other node does not want any more belongs to nobody.
+    /// other node does not want any more belongs to nobody; what the other node had made too was not in its way once a user had
+    /// cleared the stamp.
     pub fn stray_since(&mut self, before: &BTreeMap<u64, Item>) {
         let made = self.far.items.iter().filter(|(id, _)| !before.contains_key(id));
-        let owners = made.filter_map(|(_, item)| item.owner).filter(|owner| !self.ledger.contains(owner));
+        let cleared = |owner: &Identity| {
+            self.far.items.values().any(|item| item.owner == Some(*owner) && item.stamp.is_none())
+        };
+        let owners = made.filter_map(|(_, item)| item.owner);
+        let owners = owners.filter(|owner| !self.ledger.contains(owner) || cleared(owner));
         let owners: Vec<Identity> = owners.collect();
         self.strayed.extend(&owners);
         self.released.extend(owners);
+    }
+
+    /// A person has rejected a delete: the item stays, and leaves the ledger.
+    pub fn let_go(&mut self, identity: Identity) {
+        self.released.insert(identity);
+        self.strayed.insert(identity);
+        self.ledger.remove(&identity);
     }
 
     /// A run deletes no more than the guard lets through or a person has approved.
