@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use syncline_connect::destination::{Listed, Record};
-use syncline_core::{failpoint, identity::Identity, mapping::Mapped, mutant, plan::Fields};
-use syncline_store::{Entry, Scratch};
+use syncline_core::{failpoint, identity::Identity, mapping::Mapped, mutant, plan::Fields, sync::Mode};
+use syncline_store::{Entry, Parked, Scratch};
 
-use crate::{Bound, Engine, Error};
+use crate::{Bound, Engine, Error, reading::Reading, run::is_due};
 
 /// How many elements of a listing are kept before they are put into the scratch listing.
 const PUT: usize = 1_000;
@@ -19,6 +20,26 @@ pub(crate) enum Match {
     Found { entry: Entry, fields: Fields, stamped: bool },
     /// More than one, on either side; the sentence says which.
     Ambiguous(String),
+}
+
+/// Code of a record that is parked because it cannot be paired for certain.
+pub(crate) const AMBIGUOUS: &str = "ambiguous";
+
+/// Whether a run matches the destination: until a full run has come to its end, and then for records that could not be paired for
+/// certain. Sent without another look, each would be one more of what there are too many of already.
+pub(crate) fn wanted(reading: &Reading, parked: &[Parked], now: Timestamp) -> bool {
+    let mut unsure = parked.iter().filter(|p| p.code == AMBIGUOUS);
+    reading.contact
+        || match reading.mode {
+            Mode::Full => unsure.next().is_some(),
+            Mode::Incremental => unsure.any(|p| is_due(p, now)),
+        }
+}
+
+/// The records that could not be paired for certain, and why.
+pub(crate) fn unsure(parked: &[Parked]) -> BTreeMap<Identity, String> {
+    let unsure = parked.iter().filter(|p| p.code == AMBIGUOUS);
+    unsure.map(|p| (p.identity, p.message.clone())).collect()
 }
 
 /// Lists the destination before it is written; what the ledger knows is left out, so that nothing is matched with two records.
@@ -168,6 +189,32 @@ mod tests {
             gone: false,
             fields: Fields::new(),
         }
+    }
+
+    #[test]
+    fn what_was_not_certain_is_looked_at_again_before_it_is_sent() {
+        let reading = |mode, contact| Reading { mode, reason: None, from: None, contact };
+        let parked = |code: &str, due: i64| Parked {
+            sync: "s".into(),
+            identity: Identity::of_keyless("x", &[]),
+            label: String::new(),
+            key: Some(Vec::new()),
+            kind: None,
+            code: code.into(),
+            message: String::new(),
+            attempts: 1,
+            first_at: Timestamp::UNIX_EPOCH,
+            last_at: Timestamp::UNIX_EPOCH,
+            retry_at: Timestamp::from_second(due).expect("a time"),
+            run: 1,
+        };
+        let now = Timestamp::from_second(5).expect("a time");
+        let looks = |mode, contact, parked: &[Parked]| wanted(&reading(mode, contact), parked, now);
+        assert!(looks(Mode::Full, true, &[]), "first contact");
+        assert!(!looks(Mode::Full, false, &[parked("rejected", 0)]));
+        assert!(looks(Mode::Full, false, &[parked(AMBIGUOUS, 9)]));
+        assert!(!looks(Mode::Incremental, false, &[parked(AMBIGUOUS, 9)]), "not due yet");
+        assert!(looks(Mode::Incremental, false, &[parked("rejected", 0), parked(AMBIGUOUS, 5)]));
     }
 
     #[test]

@@ -157,7 +157,8 @@ impl Session<'_> {
         let last_seq = self.planner.last_seq;
         let is_gone = |_: &Identity, entry: &Entry| entry.seq <= last_seq;
         let gone = count(self.engine, self.bound, &seen, is_gone).await?;
-        let known = known(self.engine, self.bound).await?;
+        // The share is one of what was known before this run made anything: as a plan sees it, and never less careful.
+        let known = self.planner.known;
         let judgement = judge(self.engine, self.bound, gone, known, listed).await?;
         self.read += judgement.gone;
         let hold = match &judgement.verdict {

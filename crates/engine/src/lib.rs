@@ -16,6 +16,7 @@ mod planner;
 pub mod progress;
 pub mod protocol;
 mod read;
+mod reading;
 mod recover;
 pub mod retry;
 pub mod run;

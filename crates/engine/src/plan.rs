@@ -19,8 +19,8 @@ use crate::{
     planner::{BatchPlan, Outcome, Planner, Step, Work, label},
     progress::{Event, Observer},
     read::ReadAhead,
-    recover,
-    run::{Options, PARKED_MAX, is_due, reading},
+    reading, recover,
+    run::{Options, PARKED_MAX, is_due},
     writer::Writer,
 };
 
@@ -89,7 +89,7 @@ pub async fn plan(
 ) -> Result<Summary, Error> {
     let name = &bound.sync.name;
     let cursor = engine.store.cursor(name).await?;
-    let reading = reading(&bound.sync, options.mode, cursor.as_ref());
+    let reading = reading::decide(&bound.sync, options.mode, cursor.as_ref());
     let mode = if reading.mode == Mode::Full { "full" } else { "incremental" };
     observer.event(&Event::Phase { phase: Phase::Fetch });
     let mut drafting = Drafting {
@@ -98,15 +98,20 @@ pub async fn plan(
         planner: Planner::new(engine, bound),
         summary: Summary { mode: mode.into(), reason: reading.reason.clone(), ..Summary::default() },
         recovered: Vec::new(),
+        last_seq: 0,
         deleted: BTreeSet::new(),
         each,
     };
     drafting.summary.notes.clone_from(&bound.notes);
     drafting.resolve().await?;
-    drafting.planner.contact = reading.contact && contact::first(engine, bound).await?;
+    let parked = engine.store.parked(Some(name), None, PARKED_MAX).await?;
+    if contact::wanted(&reading, &parked, engine.clock.now()) {
+        drafting.planner.contact = contact::first(engine, bound).await?;
+    } else {
+        drafting.planner.unsure = contact::unsure(&parked);
+    }
     drafting.planner.full = reading.mode == Mode::Full;
-    drafting.planner.known = deletes::known(engine, bound).await?;
-    drafting.parked().await?;
+    drafting.parked(parked).await?;
     if options.only_parked {
         return Ok(drafting.summary);
     }
@@ -138,6 +143,8 @@ struct Drafting<'a> {
     summary: Summary,
     /// Records that recovery found and the ledger does not know yet, with the numbers they would get.
     recovered: Vec<(u64, LedgerRow)>,
+    /// The last number given to a row that the ledger does not have.
+    last_seq: u64,
     /// Records whose delete was told.
     deleted: BTreeSet<Identity>,
     each: &'a mut (dyn FnMut(Planned) + Send),
@@ -149,31 +156,21 @@ impl Drafting<'_> {
         let mut writer = Writer::new(self.engine, self.bound, None);
         let resolution = recover::resolve(self.engine, self.bound, &mut writer).await?;
         // A run would give these rows the next numbers.
-        let mut last_seq = self.engine.store.last_seq().await?;
+        self.last_seq = self.engine.store.last_seq().await?;
+        let mut live = deletes::known(self.engine, self.bound).await?;
         for change in resolution.ledger {
+            let (identity, lives) = match &change {
+                LedgerChange::Remove(identity) => (*identity, false),
+                LedgerChange::Put(row) => (row.identity, !row.gone),
+            };
+            let known = self.engine.store.find(&self.bound.sync.name, &[identity]).await?.pop().flatten();
+            live = (live + u64::from(lives)).saturating_sub(known.as_ref().is_some_and(|k| !k.gone).into());
             match change {
-                LedgerChange::Remove(identity) => self.planner.overlay.insert(identity, None),
-                LedgerChange::Put(row) => {
-                    let known =
-                        self.engine.store.find(&self.bound.sync.name, &[row.identity]).await?.pop().flatten();
-                    let seq = known.map(|k| k.seq).unwrap_or_else(|| {
-                        last_seq += 1;
-                        self.recovered.push((last_seq, row.clone()));
-                        last_seq
-                    });
-                    let entry = Entry {
-                        seq,
-                        stream: row.stream.into(),
-                        record_id: row.record_id,
-                        version: row.version,
-                        hash: row.hash,
-                        gone: row.gone,
-                    };
-                    self.planner.overlay.insert(row.identity, Some(entry))
-                }
+                LedgerChange::Remove(identity) => drop(self.planner.overlay.insert(identity, None)),
+                LedgerChange::Put(row) => self.keep(row, known.map(|k| k.seq)),
             };
         }
-        self.planner.last_seq = last_seq;
+        (self.planner.last_seq, self.planner.known) = (self.last_seq, live);
         self.planner.quarantined =
             resolution.quarantined.into_iter().map(|(i, n)| (i.row.identity, n)).collect();
         if !resolution.moved.is_empty() {
@@ -184,8 +181,29 @@ impl Drafting<'_> {
         Ok(())
     }
 
-    async fn parked(&mut self) -> Result<(), Error> {
-        let parked = self.engine.store.parked(Some(&self.bound.sync.name), None, PARKED_MAX).await?;
+    /// Keeps a row on top of the ledger. One that the ledger does not have gets the next number; where that happens before the
+    /// source is listed, the row counts as gone unless the listing shows it.
+    fn keep(&mut self, row: LedgerRow, known: Option<u64>) {
+        let seq = known.unwrap_or_else(|| {
+            self.last_seq += 1;
+            if self.planner.seen.is_none() {
+                self.planner.last_seq = self.last_seq;
+                self.recovered.push((self.last_seq, row.clone()));
+            }
+            self.last_seq
+        });
+        let entry = Entry {
+            seq,
+            stream: row.stream.into(),
+            record_id: row.record_id,
+            version: row.version,
+            hash: row.hash,
+            gone: row.gone,
+        };
+        self.planner.overlay.insert(row.identity, Some(entry));
+    }
+
+    async fn parked(&mut self, parked: Vec<Parked>) -> Result<(), Error> {
         let now = self.engine.clock.now();
         let due: Vec<_> = parked.into_iter().filter(|p| is_due(p, now)).collect();
         for group in due.chunks(FETCH_MAX) {
@@ -219,6 +237,7 @@ impl Drafting<'_> {
     fn tell(&mut self, planned: BatchPlan) {
         self.summary.unchanged += planned.unchanged;
         self.summary.skipped += planned.skipped;
+        planned.found.into_iter().for_each(|row| self.keep(row, None));
         if let Some(made) = &mut self.planner.made {
             made.extend(planned.steps.iter().filter_map(|(_, step)| match step {
                 Step::Write(work) if work.outcome == Outcome::Created => Some(work.row.identity),
@@ -311,9 +330,7 @@ impl Drafting<'_> {
             |identity: &Identity, entry: &Entry| is_live(identity, entry) && !told.contains(identity);
         let gone = deletes::count(self.engine, self.bound, &seen, is_gone).await?
             + recovered.iter().filter(recovered_gone).count() as u64;
-        let lost = overlay.values().filter(|found| !live(found)).count() as u64;
-        let made = recovered.len() as u64 + self.summary.create + self.summary.adopt;
-        let known = (deletes::known(self.engine, self.bound).await? + made).saturating_sub(lost);
+        let known = self.planner.known;
         let judgement = deletes::judge(self.engine, self.bound, gone, known, listed).await?;
         self.summary.read += judgement.gone;
         for (_, row) in recovered.iter().filter(recovered_gone) {

@@ -109,6 +109,8 @@ pub(crate) struct BatchPlan {
     pub skipped: u64,
     /// Parked records that turned out to be equal or not wanted.
     pub cleared: Vec<Identity>,
+    /// Records that are not to be written now and that first contact found in the destination: the ledger keeps their place.
+    pub found: Vec<LedgerRow>,
 }
 
 /// Planning state that lasts for a run.
@@ -126,7 +128,8 @@ pub(crate) struct Planner<'a> {
     /// Live records in the ledger when the run began, and tombstones met since.
     pub known: u64,
     tombstones: u64,
-    /// Records whose tombstone was met: one that is met again (retried, then listed; a key that comes twice) counts once.
+    /// Tombstones whose delete is planned or held: a record that is met again (retried, then listed; in several rows) is deleted
+    /// or held once.
     buried: BTreeSet<Identity>,
     /// Whether the scratch listing holds the destination, for first contact.
     pub contact: bool,
@@ -136,10 +139,12 @@ pub(crate) struct Planner<'a> {
     pub planned: BTreeSet<Identity>,
     /// Records a dry run would have made, where the source does not promise that a key comes once.
     pub made: Option<BTreeSet<Identity>>,
-    /// Records this run has already handled on their own (retries of parked records).
+    /// Records this run has already handled on their own (retries of parked records, places found by first contact).
     pub retried: BTreeSet<Identity>,
     /// Records that are parked.
     pub parked: BTreeSet<Identity>,
+    /// Records that could not be paired for certain, and why: met in this run, or before where it does not look again.
+    pub unsure: BTreeMap<Identity, String>,
     /// Records whose stamp several destination records carry: nothing is sent for them.
     pub quarantined: BTreeMap<Identity, usize>,
 }
@@ -163,6 +168,7 @@ impl<'a> Planner<'a> {
             made: None,
             retried: BTreeSet::new(),
             parked: BTreeSet::new(),
+            unsure: BTreeMap::new(),
             quarantined: BTreeMap::new(),
         }
     }
@@ -182,6 +188,7 @@ impl<'a> Planner<'a> {
         let mut in_batch = HashSet::with_capacity(batch.len());
         let mut unknown: Vec<(usize, Identity, Mapped<'_>)> = Vec::new();
         let mut updates: Vec<(usize, Identity, Entry, Mapped<'_>)> = Vec::new();
+        let mut unwritten: Vec<(usize, Identity)> = Vec::new();
         for ((row, identity), mapped) in identities.into_iter().enumerate().zip(mapped) {
             let identity = match identity {
                 Ok(identity) => identity,
@@ -196,10 +203,12 @@ impl<'a> Planner<'a> {
             let entry = entries.next().flatten();
             if batch.op(row) == RecordOp::Delete {
                 if revived.contains(&identity) {
+                    // What is parked of it belongs to the row that lives.
                     plan.skipped += 1;
-                    continue;
+                } else {
+                    unwritten.extend(entry.is_none().then_some((row, identity)));
+                    self.tombstone(row, identity, entry, batch, &mut plan);
                 }
-                self.tombstone(row, identity, entry, batch, &mut plan);
                 continue;
             }
             if !in_batch.insert(identity) || self.repeated(identity, entry.as_ref()) {
@@ -207,7 +216,9 @@ impl<'a> Planner<'a> {
                 continue;
             }
             if self.planned.contains(&identity) {
-                self.show(entry.as_ref());
+                if !(matches!(mapped, Ok(None)) && self.bound.sync.deletes.out_of_filter) {
+                    self.show(entry.as_ref());
+                }
                 plan.unchanged += 1;
                 continue;
             }
@@ -216,6 +227,9 @@ impl<'a> Planner<'a> {
                 let key = self.bound.mapping.key_values(batch, row);
                 plan.steps.push((row, Step::Park(Failed::quarantined(identity, key, n))));
                 continue;
+            }
+            if entry.is_none() && !matches!(mapped, Ok(Some(_))) {
+                unwritten.push((row, identity));
             }
             match mapped {
                 Err(problem) => {
@@ -235,6 +249,7 @@ impl<'a> Planner<'a> {
                 }
                 Ok(Some(mapped)) => {
                     self.show(entry.as_ref());
+                    self.buried.remove(&identity);
                     match entry {
                         None => unknown.push((row, identity, mapped)),
                         Some(entry) if self.is_unchanged(&entry, &mapped) => {
@@ -245,6 +260,9 @@ impl<'a> Planner<'a> {
                     }
                 }
             }
+        }
+        if self.contact {
+            self.find_unwritten(batch, unwritten, &mut plan).await?;
         }
         self.plan_unknown(batch, unknown, &mut plan).await?;
         self.plan_updates(batch, updates, &mut plan).await?;
@@ -336,8 +354,11 @@ impl<'a> Planner<'a> {
         batch: &Batch,
         plan: &mut BatchPlan,
     ) {
-        let buried = self.buried.contains(&identity);
-        let live = entry.filter(|entry| !self.full && !entry.gone && !buried);
+        if self.buried.contains(&identity) {
+            plan.skipped += 1;
+            return;
+        }
+        let live = entry.filter(|entry| !self.full && !entry.gone);
         let key = self.bound.mapping.key_values(batch, row);
         let step = live.and_then(|entry| {
             let now = self.engine.clock.now();
@@ -362,6 +383,34 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Records the ledger does not know and that are not to be written as they are: parked, left out by the filter, deleted.
+    /// After this run nobody looks for their stamps any more, and a record that is to be written again would be made twice.
+    async fn find_unwritten(
+        &mut self,
+        batch: &Batch,
+        unwritten: Vec<(usize, Identity)>,
+        plan: &mut BatchPlan,
+    ) -> Result<(), Error> {
+        let identities: Vec<Identity> = unwritten.iter().map(|(_, identity)| *identity).collect();
+        let stamped = self.engine.store.scratch_by_stamp(&identities).await?;
+        for ((row, identity), mut found) in unwritten.into_iter().zip(stamped) {
+            let (Some(one), true) = (found.pop(), found.is_empty()) else { continue };
+            self.engine.store.scratch_remove(&one.stream, &one.record_id).await?;
+            self.retried.insert(identity);
+            plan.found.push(LedgerRow {
+                identity,
+                stream: one.stream,
+                record_id: one.record_id,
+                version: one.version,
+                hash: Some(one.hash),
+                gone: one.gone,
+                key: self.bound.mapping.key_values(batch, row),
+                fields: one.fields,
+            });
+        }
+        Ok(())
+    }
+
     /// Records the ledger does not know: created, or paired with what the destination already holds.
     async fn plan_unknown(
         &mut self,
@@ -376,17 +425,27 @@ impl<'a> Planner<'a> {
         }
         .into_iter();
         for (row, identity, mapped) in unknown {
-            let found = matches.next().unwrap_or(Match::None);
+            let matched = matches.next().unwrap_or(Match::None);
+            // What was ambiguous among all that were retried stays so, whichever of them a page of the listing shows.
+            let found = self.unsure.get(&identity).cloned().map_or(matched, Match::Ambiguous);
+            if let Match::Ambiguous(message) = &found {
+                self.unsure.insert(identity, message.clone());
+            }
             let step = match found {
                 Match::None => Step::Write(Box::new(self.create(batch, row, identity, mapped))),
                 Match::Ambiguous(message) => Step::Park(Failed {
                     identity,
                     key: Some(self.bound.mapping.key_values(batch, row)),
                     kind: Some(IntentKind::Create),
-                    code: "ambiguous".into(),
+                    code: contact::AMBIGUOUS.into(),
                     message,
                 }),
                 Match::Found { entry, fields, stamped } => {
+                    if stamped && !self.is_unchanged(&entry, &mapped) {
+                        // It is ours and stays known where it is, should it not be written or moved now.
+                        let key = self.bound.mapping.key_values(batch, row);
+                        plan.found.push(place(identity, &entry, key, fields.clone()));
+                    }
                     self.adopt(batch, row, identity, mapped, &entry, fields, stamped)
                 }
             };
@@ -501,6 +560,20 @@ impl<'a> Planner<'a> {
             key: mapping.key_values(batch, row),
             fields: mapping.canonical_fields(mapped.stream, &mapped.values),
         }
+    }
+}
+
+/// The ledger row of a record that first contact found by its stamp, and that is to be written.
+fn place(identity: Identity, entry: &Entry, key: KeyValues, fields: Fields) -> LedgerRow {
+    LedgerRow {
+        identity,
+        stream: entry.stream.to_string(),
+        record_id: entry.record_id.clone(),
+        version: entry.version.clone(),
+        hash: entry.hash,
+        gone: entry.gone,
+        key,
+        fields,
     }
 }
 

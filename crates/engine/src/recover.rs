@@ -47,7 +47,7 @@ pub(crate) async fn resolve(
         let found = if by_stamp {
             look_by_stamp(engine, bound, &stream, &intents).await?
         } else {
-            look_by_id(engine, bound, &stream, &intents).await?
+            look_by_id_and_stamp(engine, bound, &stream, &intents).await?
         };
         let identities: Vec<Identity> = intents.iter().map(|i| i.row.identity).collect();
         let known = engine.store.find(&bound.sync.name, &identities).await?;
@@ -71,7 +71,7 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
                 resolution.closed.push(identity);
             }
         }
-        (IntentKind::Create | IntentKind::Move, [_, _, ..]) => {
+        (IntentKind::Create | IntentKind::Move | IntentKind::Update, [_, _, ..]) => {
             resolution.quarantined.push((intent, found.len()));
         }
         // Not applied: the record is planned anew, for the cursor has not passed it.
@@ -80,7 +80,7 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
             resolution.ledger.extend(known.then_some(LedgerChange::Remove(identity)));
             resolution.closed.push(identity);
         }
-        (IntentKind::Update, [record, ..]) => {
+        (IntentKind::Update, [record]) => {
             let row = settled(bound, &intent.row, record);
             if known
                 || mutant!(RecoveryTakesStrangers)
@@ -156,6 +156,29 @@ async fn stamped(
                 records.iter().filter(|r| r.stamp.as_deref() == Some(stamp.as_str())).cloned().collect(),
             );
         }
+    }
+    Ok(found)
+}
+
+/// A record whose update found it gone was made again: then it has another id, and its stamp leads to it.
+async fn look_by_id_and_stamp(
+    engine: &Engine,
+    bound: &Bound,
+    stream: &Stream,
+    intents: &[Intent],
+) -> Result<Vec<Vec<Record>>, Error> {
+    let mut found = look_by_id(engine, bound, stream, intents).await?;
+    let remade = |at: &usize| {
+        let intent = &intents[*at];
+        found[*at].is_empty() && intent.kind == IntentKind::Update && !intent.row.gone
+    };
+    let remade: Vec<usize> = (0..intents.len()).filter(remade).collect();
+    if remade.is_empty() {
+        return Ok(found);
+    }
+    let again: Vec<Intent> = remade.iter().map(|at| intents[*at].clone()).collect();
+    for (at, records) in remade.into_iter().zip(look_by_stamp(engine, bound, stream, &again).await?) {
+        found[at] = records;
     }
     Ok(found)
 }

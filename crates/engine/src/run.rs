@@ -11,10 +11,10 @@ use syncline_core::{
     mutant,
     run::{Phase, Status},
     seen::Seen,
-    sync::{Mode, OnEdit, Sync},
+    sync::{Mode, OnEdit},
     value::Value,
 };
-use syncline_store::{Held, Intent, IntentKind, Lease, NewRun, Parked, RunEnd, RunId};
+use syncline_store::{Held, Intent, IntentKind, Lease, LedgerChange, NewRun, Parked, RunEnd, RunId};
 use tokio::sync::watch;
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     planner::{BatchPlan, Planner, Step, Work},
     progress::{Event, Observer},
     read::ReadAhead,
+    reading::{self, Reading},
     recover,
     writer::{End, Left, Writer, conflict},
 };
@@ -53,48 +54,6 @@ pub struct Report {
     pub error: Option<Error>,
 }
 
-/// What a run reads, and why.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Reading {
-    pub mode: Mode,
-    pub reason: Option<String>,
-    pub from: Option<Position>,
-    /// Whether the destination must be matched first.
-    pub contact: bool,
-}
-
-/// Decides what a run reads: pure. `fingerprint` is that of the definition as it is now.
-///
-/// The destination is matched first as long as there is no cursor, that is until a full run has come to its end: a ledger that
-/// is not empty may still be half rebuilt. After a change of the definition only what adopts by natural key can find more.
-pub(crate) fn reading(sync: &Sync, asked: Option<Mode>, cursor: Option<&Cursor>) -> Reading {
-    let full = |reason: Option<&str>, contact| Reading {
-        mode: Mode::Full,
-        reason: reason.map(str::to_owned),
-        from: None,
-        contact,
-    };
-    let Some(cursor) = cursor else {
-        return full(
-            Some("first complete run: everything is read and the destination is matched first"),
-            true,
-        );
-    };
-    if cursor.fingerprint != sync.fingerprint() {
-        return full(
-            Some("the definition changed (key, mapping, routes or filter): everything is read again"),
-            sync.adopt.is_some(),
-        );
-    }
-    match (asked.unwrap_or(sync.mode), &cursor.position) {
-        (Mode::Full, _) => full(None, false),
-        (Mode::Incremental, None) => full(Some("there is no stored position to go on from"), false),
-        (Mode::Incremental, Some(position)) => {
-            Reading { mode: Mode::Incremental, reason: None, from: Some(position.clone()), contact: false }
-        }
-    }
-}
-
 /// Runs a sync once. `cancel` turning true stops it after the batch in hand.
 ///
 /// Durable: when this returns, everything the report says is in the store; whatever stopped the run, the next one goes on.
@@ -111,7 +70,7 @@ pub async fn run(
     let lease = engine.store.claim(&bound.sync.name, engine.clock.now()).await?;
     restore_budgets(engine).await?;
     let cursor = engine.store.cursor(&bound.sync.name).await?;
-    let reading = reading(&bound.sync, options.mode, cursor.as_ref());
+    let reading = reading::decide(&bound.sync, options.mode, cursor.as_ref());
     let started = engine.clock.elapsed();
     let new = NewRun { mode: reading.mode, reason: reading.reason.clone(), at: engine.clock.now() };
     let run = engine.store.start_run(&lease, new).await?;
@@ -194,7 +153,11 @@ impl Session<'_> {
         }
         self.planner.parked = self.account.parked();
         self.recover().await?;
-        self.planner.contact = reading.contact && contact::first(self.engine, self.bound).await?;
+        if contact::wanted(reading, &parked, self.engine.clock.now()) {
+            self.planner.contact = contact::first(self.engine, self.bound).await?;
+        } else {
+            self.planner.unsure = contact::unsure(&parked);
+        }
         self.planner.full = reading.mode == Mode::Full;
         self.planner.known = deletes::known(self.engine, self.bound).await?;
         self.retry_parked(parked).await?;
@@ -341,6 +304,7 @@ impl Session<'_> {
         self.account.counts.unchanged += plan.unchanged;
         self.account.counts.skipped += plan.skipped;
         self.account.cleared(plan.cleared);
+        self.account.sheet().ledger.extend(plan.found.into_iter().map(LedgerChange::Put));
         for (row, step) in plan.steps {
             match step {
                 Step::Write(work) => {
@@ -536,6 +500,7 @@ impl Session<'_> {
             notes: self.bound.notes.clone(),
             at: self.engine.clock.now(),
         };
+        self.writer.settle().await;
         let closed = self.engine.store.finish_run(self.lease, self.run, end).await;
         self.observer.event(&Event::Finished {
             sync: self.bound.sync.name.clone(),

@@ -81,6 +81,8 @@ pub(crate) struct Writer<'a> {
     random: fastrand::Rng,
     /// Streams nothing more can be written to, and why.
     pub stopped: BTreeMap<String, ConnectError>,
+    /// Until when a create that was sent again at once may still arrive a second time.
+    settles: Duration,
     foreign: BTreeMap<String, Stream>,
 }
 
@@ -88,7 +90,8 @@ impl<'a> Writer<'a> {
     pub(crate) fn new(engine: &'a Engine, bound: &'a Bound, lease: Option<&'a Lease>) -> Self {
         let random = fastrand::Rng::with_seed(engine.seed);
         let (stopped, foreign) = (BTreeMap::new(), BTreeMap::new());
-        Self { engine, bound, lease, retry: engine.retry, random, stopped, foreign }
+        let settles = Duration::ZERO;
+        Self { engine, bound, lease, retry: engine.retry, random, stopped, settles, foreign }
     }
 
     /// Sends `works`; every one comes back with its end, in the same order. The second part is what stops the run.
@@ -119,6 +122,15 @@ impl<'a> Writer<'a> {
             Next::Send => (flight.work, End::NotSent),
         });
         (ends.collect(), stop)
+    }
+
+    /// Waits until nothing is on its way any more. The system refuses the second of two creates only as long as the first is
+    /// there: were the next run to move or delete it before that, the latecomer would take its place.
+    pub(crate) async fn settle(&self) {
+        let left = self.settles.saturating_sub(self.engine.clock.elapsed());
+        if !left.is_zero() {
+            tokio::time::sleep(left).await;
+        }
     }
 
     async fn check_lease(&self) -> Result<(), Error> {
@@ -245,11 +257,11 @@ impl<'a> Writer<'a> {
         self.give_up(flight)
     }
 
-    /// Ends a flight that cannot be written. A create that may still arrive is looked for once more, after the settle time:
-    /// parked before that, it would belong to nobody.
+    /// Ends a flight that cannot be written. A create or an adoption that may still arrive is looked for once more, after the
+    /// settle time: parked before that, it would belong to nobody.
     fn give_up(&mut self, flight: &mut Flight) -> Duration {
-        let creates = matches!(flight.operation.kind, OperationKind::Create);
-        if flight.unknown && creates && self.bound.destination.stamp(&flight.stream) != Stamp::None {
+        let claims = matches!(flight.operation.kind, OperationKind::Create) || flight.work.stamp;
+        if flight.unknown && claims && self.bound.destination.stamp(&flight.stream) != Stamp::None {
             flight.next = Next::Look { duplicate: true, settled: true };
             return self.bound.destination.facts().settle;
         }
@@ -342,7 +354,11 @@ impl<'a> Writer<'a> {
     /// What a look says about one operation.
     fn decide(&mut self, flight: &mut Flight, found: &[Record], stamp: Stamp, settle: Duration) -> Duration {
         let Next::Look { duplicate, settled } = flight.next else { return Duration::ZERO };
-        let same = |record: &Record| self.holds(&flight.work, record);
+        let own = flight.operation.identity.stamp();
+        let ours = |record: &Record| record.stamp.as_deref() == Some(own.as_str());
+        // What is to be adopted and holds the right values is ours only with our stamp.
+        let claimed = |record: &Record| !flight.work.stamp || stamp == Stamp::None || ours(record);
+        let same = |record: &Record| claimed(record) && self.holds(&flight.work, record);
         let untouched = found.first().is_some_and(|r| self.untouched(&flight.work, &flight.stream.id, r));
         let policy = if untouched { OnEdit::Overwrite } else { self.bound.sync.on_edit };
         let after = match &flight.operation.kind {
@@ -354,7 +370,11 @@ impl<'a> Writer<'a> {
         };
         let created = matches!(flight.operation.kind, OperationKind::Create);
         // After the settle time nothing is on its way any more.
-        flight.unknown &= !(created && settled);
+        flight.unknown &= !settled;
+        if let Some(record) = found.first().filter(|r| flight.work.stamp && !created && ours(r)) {
+            // What was to be adopted has our stamp: it is ours, whatever somebody else has written since.
+            flight.found = Some(Applied { id: record.id.clone(), version: record.version.clone() });
+        }
         flight.next = match after {
             AfterLook::Done(applied) => Next::Done(End::Written { applied, created }),
             AfterLook::Gone => Next::Done(End::Removed),
@@ -393,7 +413,12 @@ impl<'a> Writer<'a> {
                 flight.operation.kind = OperationKind::Delete { id: applied.id, version: applied.version };
                 return self.attempt(flight);
             }
-            AfterLook::SendAgain => return self.attempt(flight),
+            AfterLook::SendAgain => {
+                if created && !settled {
+                    self.settles = self.engine.clock.elapsed() + settle;
+                }
+                return self.attempt(flight);
+            }
         };
         Duration::ZERO
     }

@@ -246,12 +246,12 @@ impl Far {
     ) {
         match before.owner {
             Some(owner) if owner == operation.identity => {}
-            // Without stamps a record whose identity has changed is found again by its natural key.
+            // Without its stamp an item is nobody's to those that have lost the ledger, and without stamps a record whose identity has changed is found again by its natural key.
             owner
                 if stamps
                     && scenario.adopt
                     && before.values[0] == after.values[0]
-                    && (owner.is_none() || scenario.stamp == Stamp::None) =>
+                    && (owner.is_none() || before.stamp.is_none() || scenario.stamp == Stamp::None) =>
             {
                 after.owner = Some(operation.identity);
             }

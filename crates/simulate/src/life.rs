@@ -167,7 +167,9 @@ impl Life {
             }
             2 => {
                 let held = store.held(Some(SYNC), usize::MAX).await.unwrap_or_default();
-                self.world.lock().released.extend(held.iter().map(|h| h.identity));
+                for held in &held {
+                    self.world.lock().let_go(held.identity);
+                }
                 ("rejects the held deletes", store.reject(&lease).await.map(|_| ()))
             }
             _ => ("retries what is parked", store.retry_parked(&lease, None, now).await.map(|_| ())),
@@ -284,8 +286,12 @@ impl Life {
         let claimed = self.world.lock().claims > claims;
         let before = self.disk.snapshot();
         self.world.lock().say("time", format_args!("node {} wakes up", node.process));
+        let items = self.world.lock().far.items.clone();
         let woken = polled(run.as_mut(), POLLS_MAX).await;
         drop(run);
+        if had_lease {
+            self.world.lock().stray_since(&items);
+        }
         if had_lease && claimed && before != self.disk {
             self.world.lock().violate("a stale epoch writes nothing", format!("node {} wrote", node.process));
         }

@@ -17,7 +17,7 @@ use syncline_engine::{
     run::{Options, Report},
 };
 use syncline_store::{
-    Store,
+    Intent, IntentKind, Store,
     memory::{Disk, MemoryStore},
 };
 use tokio::sync::watch;
@@ -108,6 +108,10 @@ impl Node {
     pub async fn deletes_allowed(&self) -> (u64, u64) {
         let scenario = Arc::clone(&self.world.lock().scenario);
         let known: u64 = self.store.known(SYNC).await.unwrap_or_default().iter().map(|(_, n)| n).sum();
+        // What an interrupted run made is known once recovery has found it.
+        let made = |intent: &&Intent| intent.kind == IntentKind::Create;
+        let open = self.store.open_intents(SYNC).await.unwrap_or_default();
+        let known = known + open.iter().filter(made).count() as u64;
         let approved = self.store.approval(SYNC).await.unwrap_or_default().unwrap_or_default();
         let parked = self.store.parked(Some(SYNC), None, usize::MAX).await.unwrap_or_default().len() as u64;
         (scenario.guard_allows(known).max(approved) + parked, approved + parked)

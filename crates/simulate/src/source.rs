@@ -12,11 +12,13 @@ use syncline_connect::{
 use syncline_core::{
     batch::{Batch, BatchBuilder, Positions, RecordOp},
     cursor::{Position, ordinal},
+    identity::Identity,
     schema::{Field, FieldType, Stream},
     value::Value,
 };
 
 use crate::{
+    oracle,
     scenario::KeyKind,
     table::Row,
     world::{Shared, World},
@@ -91,6 +93,7 @@ impl Source for TableSource {
         if lies {
             world.lied = true;
         }
+        world.shown.clear();
         let listing = Listing {
             world: self.world.clone(),
             resume: request.cursor.is_some().then(|| Position {
@@ -211,6 +214,9 @@ impl Reader for Listing {
             self.over = true;
         }
         world.say("source", format_args!("shows {} rows", rows.len()));
+        let shown = rows.iter().filter_map(|row| oracle::identity(&world.scenario, row));
+        let shown: Vec<Identity> = shown.collect();
+        world.shown.extend(shown);
         if rows.is_empty() {
             self.over = true;
             return Ok(None);

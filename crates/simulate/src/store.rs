@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use syncline_connect::destination::{Operation, OperationKind};
+use syncline_connect::destination::{Operation, OperationKind, Stamp};
 use syncline_core::{
     cursor::{Cursor, ordinal},
     identity::Identity,
@@ -14,7 +14,7 @@ use syncline_core::{
 };
 use syncline_store::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, IntentKind, Lease, LedgerChange,
-    NewRun, Parked, Run, RunEnd, RunId, Scratch, Store, Waiting, memory::MemoryStore,
+    LedgerRow, NewRun, Parked, Run, RunEnd, RunId, Scratch, Store, Waiting, memory::MemoryStore,
 };
 
 use crate::{
@@ -135,6 +135,15 @@ impl World {
         }
     }
 
+    /// Without stamps, an item that is adopted and holds the right values already is ours by the ledger alone.
+    fn own(&mut self, row: &LedgerRow) {
+        let adopts = self.scenario.adopt && self.scenario.stamp == Stamp::None;
+        let item = row.record_id.parse().ok().and_then(|id: u64| self.far.items.get_mut(&id));
+        if let Some(item) = item.filter(|item| adopts && item.owner.is_none()) {
+            item.owner = Some(row.identity);
+        }
+    }
+
     /// What a checkpoint says was done, was done.
     fn check_done(&mut self, checkpoint: &Checkpoint) {
         if checkpoint.parked.iter().any(|parked| parked.code == "throttled") {
@@ -143,6 +152,8 @@ impl World {
         for change in &checkpoint.ledger {
             match change {
                 LedgerChange::Put(row) => {
+                    self.ledger.insert(row.identity);
+                    self.own(row);
                     let version = row.version.as_deref().and_then(|v| v.parse().ok());
                     let Some((id, version)) = row.record_id.parse().ok().zip(version) else {
                         self.violate("done was observed", "a ledger row without item or version");
@@ -159,6 +170,7 @@ impl World {
                     }
                 }
                 LedgerChange::Remove(identity) => {
+                    self.ledger.remove(identity);
                     let stamp = identity.stamp();
                     self.say("store", format_args!("{} leaves the ledger", &stamp[..6]));
                 }
@@ -301,6 +313,7 @@ impl Store for FlakyStore {
 
     async fn checkpoint(&self, lease: &Lease, run: RunId, checkpoint: Checkpoint) -> Result<(), Error> {
         self.before("checkpoint").await?;
+        let first = checkpoint.cursor.is_some() && self.inner.cursor(&lease.sync).await?.is_none();
         let done = self.inner.checkpoint(lease, run, checkpoint.clone()).await;
         if done.is_ok() {
             let mut world = self.world.lock();
@@ -309,6 +322,9 @@ impl Store for FlakyStore {
             world.check_done(&checkpoint);
             for identity in &checkpoint.closed {
                 world.intents.remove(identity);
+            }
+            if first {
+                world.end_contact();
             }
         }
         if let (Ok(()), Some(cursor)) = (&done, &checkpoint.cursor) {

@@ -15,7 +15,7 @@ use syncline_store::IntentKind;
 use tokio::time::Instant;
 
 use crate::{
-    far::{FIELDS, Far, LISTS},
+    far::{FIELDS, Far, Item, LISTS},
     scenario::{Chaos, Scenario},
     table::Table,
     trace::Trace,
@@ -53,6 +53,14 @@ pub struct World {
     pub intents: BTreeMap<Identity, (IntentKind, bool)>,
     /// Identities that left the ledger without leaving the destination: rejected deletes, lost stores.
     pub released: BTreeSet<Identity>,
+    /// Identities in the ledger.
+    pub ledger: BTreeSet<Identity>,
+    /// Identities that the present listing of the source has shown.
+    pub shown: BTreeSet<Identity>,
+    /// Identities of which an item exists that nothing leads to any more, so that a second one may be made: deletes that were
+    /// rejected, stamps that were cleared before the ledger knew the item, and what no source record claimed when a lost ledger
+    /// was rebuilt.
+    pub strayed: BTreeSet<Identity>,
     /// Leases claimed so far.
     pub claims: u64,
     /// Two nodes have worked at once.
@@ -133,6 +141,9 @@ impl World {
             violations: Vec::new(),
             intents: BTreeMap::new(),
             released: BTreeSet::new(),
+            ledger: BTreeSet::new(),
+            shown: BTreeSet::new(),
+            strayed: BTreeSet::new(),
             claims: 0,
             two_nodes: false,
             deleted: BTreeSet::new(),
@@ -248,6 +259,11 @@ impl World {
                 let owner = self.far.items[&id].owner;
                 // Recovery looks for the stamp of an interrupted create.
                 self.doubled |= owner.is_some_and(|owner| self.intents.contains_key(&owner));
+                if let Some(owner) = owner.filter(|owner| !self.ledger.contains(owner)) {
+                    // Only the stamp led to it.
+                    self.strayed.insert(owner);
+                    self.released.insert(owner);
+                }
                 self.far.edit(id, |item| item.stamp = None);
                 self.say("user", format_args!("clears the stamp of item {id}"));
             }
@@ -280,6 +296,7 @@ impl World {
     /// The store is gone with everything it knew; what the far side holds stays, and what carries no stamp is a stranger.
     pub fn forget_ledger(&mut self) {
         self.intents.clear();
+        self.ledger.clear();
         // With it goes what was spent.
         self.charges.clear();
         // Without a stamp nothing tells which items were ours; and only lists that the definition names are looked into.
@@ -288,6 +305,38 @@ impl World {
         for item in self.far.items.values_mut().filter(|item| item.stamp.is_none()) {
             item.owner = None;
         }
+    }
+
+    /// A first complete run has come to its end: what carries a stamp that no record of the listing has is left alone from now
+    /// on, as its plan says. Should the source show such a record later, and in another list, nothing leads to the item.
+    pub fn end_contact(&mut self) {
+        let owners =
+            self.far.items.values().filter(|item| item.stamp.is_some()).filter_map(|item| item.owner);
+        let left = owners.filter(|owner| !self.ledger.contains(owner) && !self.shown.contains(owner));
+        let left: Vec<Identity> = left.collect();
+        self.strayed.extend(left);
+    }
+
+    /// A node that had lost its lease has sent what it had in hand: nothing at the far side could stop it. What it made and the
+    /// other node does not want any more belongs to nobody; what the other node had made too was not in its way once a user had
+    /// cleared the stamp.
+    pub fn stray_since(&mut self, before: &BTreeMap<u64, Item>) {
+        let made = self.far.items.iter().filter(|(id, _)| !before.contains_key(id));
+        let cleared = |owner: &Identity| {
+            self.far.items.values().any(|item| item.owner == Some(*owner) && item.stamp.is_none())
+        };
+        let owners = made.filter_map(|(_, item)| item.owner);
+        let owners = owners.filter(|owner| !self.ledger.contains(owner) || cleared(owner));
+        let owners: Vec<Identity> = owners.collect();
+        self.strayed.extend(&owners);
+        self.released.extend(owners);
+    }
+
+    /// A person has rejected a delete: the item stays, and leaves the ledger.
+    pub fn let_go(&mut self, identity: Identity) {
+        self.released.insert(identity);
+        self.strayed.insert(identity);
+        self.ledger.remove(&identity);
     }
 
     /// A run deletes no more than the guard lets through or a person has approved.
