@@ -111,7 +111,8 @@ impl<'a> Writer<'a> {
                 }
             }
             waited = self.send_ready(&mut flights, &mut stop).await;
-            if stop.is_none() {
+            // A look that is due after a wait comes after it.
+            if stop.is_none() && waited.is_zero() {
                 waited = waited.max(self.look_up(&mut flights, &mut stop).await);
             }
         }

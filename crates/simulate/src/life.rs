@@ -261,6 +261,7 @@ impl Life {
     /// A node is paused for longer than its lease; another one takes over; then the first one wakes up.
     async fn pause(&mut self, round: usize, options: &Options) {
         let node = self.node(round);
+        self.before(&node, options).await;
         let (_cancel, cancelled) = watch::channel(false);
         let mut run = Box::pin(node.run(options, cancelled));
         let polls = self.polls();
