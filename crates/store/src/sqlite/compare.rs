@@ -104,10 +104,20 @@ fn totals(connection: &Connection, sync: i64, comparison: &mut Comparison) -> Re
     Ok(())
 }
 
-/// The first value of a key as it sorts by itself, 9 before 10: of a timestamp, its microseconds.
+/// The first value of a key as it sorts by itself, 9 before 10: of a timestamp, its microseconds; a double is kept as text.
 macro_rules! first_value {
     ($key:literal) => {
-        concat!("coalesce(json_extract(", $key, ", '$[0].v.micros'), json_extract(", $key, ", '$[0].v'))")
+        concat!(
+            "CASE json_extract(",
+            $key,
+            ", '$[0].t') WHEN 'float64' THEN CAST(json_extract(",
+            $key,
+            ", '$[0].v') AS REAL) ELSE coalesce(json_extract(",
+            $key,
+            ", '$[0].v.micros'), json_extract(",
+            $key,
+            ", '$[0].v')) END"
+        )
     };
 }
 
