@@ -249,7 +249,8 @@ pub trait Store: Send + Sync {
     /// same key or none by record id, the shorter first, then by stream id.
     ///
     /// A record whose stamp is not its identity counts as edited; where nothing in its stream has a stamp, stamps are not
-    /// compared. Of a record that is gone only that is compared: it counts as equal when it is marked, or no longer there.
+    /// compared. A record that is gone counts as equal when it is no longer there, or when it is marked and nobody knows what
+    /// else it held.
     /// A stamped record that is not the one in the ledger is a duplicate when the ledger knows the identity, else an orphan.
     async fn compare(&self, sync: &str, streams: &[String], limit: usize) -> Result<Comparison, Error>;
 }

@@ -31,7 +31,7 @@ pub(super) async fn every_kind_of_drift_is_told(place: Arc<dyn Place>) {
     use DriftKind::{Duplicate, Edited, Missing, Orphan, Stranger};
     let world = World::of(&place).await;
     let ledger = (1..=6).chain(10..=12).map(row);
-    let gone = (7..=9).map(|n| LedgerRow { gone: true, ..row(n) });
+    let gone = (7..=9).chain([16]).map(|n| LedgerRow { gone: true, ..row(n) });
     let drifted = LedgerRow { hash: None, ..row(13) };
     let elsewhere = LedgerRow { stream: "site/not listed".to_owned(), ..row(14) };
     world.put(ledger.chain(gone).chain([drifted, elsewhere])).await;
@@ -45,8 +45,10 @@ pub(super) async fn every_kind_of_drift_is_told(place: Arc<dyn Place>) {
         Scratch { stamp: Some(id(1)), ..good(5) },
         Scratch { stamp: Some(id(999)), ..good(6) },
         // gone: marked, purged (not listed), brought back by hand
-        Scratch { gone: true, hash: hash(99), ..good(7) },
+        Scratch { gone: true, ..good(7) },
         good(9),
+        // marked, and edited afterwards
+        Scratch { gone: true, hash: hash(99), ..good(16) },
         // copied within the list and into another; the copy kept its stamp
         good(10),
         Scratch { record_id: "110".to_owned(), ..good(10) },
@@ -64,13 +66,14 @@ pub(super) async fn every_kind_of_drift_is_told(place: Arc<dyn Place>) {
     let found = world.store.compare(SYNC, &listed_streams(), 9).await.expect("compare");
 
     assert_eq!(found.equal, 4, "1, 7, 8, 10");
-    let totals = [(Missing, 2), (Edited, 7), (Duplicate, 3), (Orphan, 1), (Stranger, 1)];
+    let totals = [(Missing, 2), (Edited, 8), (Duplicate, 3), (Orphan, 1), (Stranger, 1)];
     assert_eq!(found.totals, BTreeMap::from(totals));
     let expected = [
         (Missing, LIST, "11"),
         (Missing, LIST, "2"),
         (Edited, LIST, "12"),
         (Edited, LIST, "13"),
+        (Edited, LIST, "16"),
         (Edited, LIST, "3"),
         (Edited, LIST, "4"),
         (Edited, LIST, "5"),

@@ -55,9 +55,8 @@ fn ledger_kind(
     match scratch {
         // Gone and away is as it should be: somebody emptied the bin.
         None => (!row.entry.gone).then_some(DriftKind::Missing),
-        Some(scratch) if row.entry.gone || scratch.gone => {
-            (row.entry.gone != scratch.gone).then_some(DriftKind::Edited)
-        }
+        Some(scratch) if row.entry.gone != scratch.gone => Some(DriftKind::Edited),
+        Some(_) if row.entry.gone && row.entry.hash.is_none() => None,
         Some(scratch) => {
             let is_edited = row.entry.hash != Some(scratch.hash);
             // A missing stamp says that somebody cleared it, unless the destination has no field for it.

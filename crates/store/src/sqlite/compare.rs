@@ -18,7 +18,8 @@ const LEDGER_SIDE: &str = "FROM temp.listed CROSS JOIN ledger
 /// field for it.
 const LEDGER_KIND: &str = "CASE
     WHEN scratch.number IS NULL THEN CASE WHEN ledger.gone THEN 'equal' ELSE 'missing' END
-    WHEN ledger.gone OR scratch.gone THEN CASE WHEN ledger.gone AND scratch.gone THEN 'equal' ELSE 'edited' END
+    WHEN ledger.gone <> scratch.gone THEN 'edited'
+    WHEN ledger.gone AND ledger.hash IS NULL THEN 'equal'
     WHEN ledger.hash IS NOT scratch.hash THEN 'edited'
     WHEN listed.stamped AND scratch.stamp IS NOT ledger.identity THEN 'edited'
     ELSE 'equal' END";
