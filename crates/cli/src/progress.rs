@@ -213,7 +213,8 @@ fn so_far(counts: &Counts, total: Option<u64>, elapsed: Duration) -> String {
     let read = counts.read;
     let rate = read as f64 / elapsed.as_secs_f64().max(0.001);
     let rate_text = format!("{}/s", show::count(rate.round() as u64));
-    let place = match total.filter(|total| *total >= read && *total > 0) {
+    // Before anything is counted nobody knows how long it takes.
+    let place = match total.filter(|total| *total >= read && *total > 0 && read > 0) {
         Some(total) => {
             let left = Duration::from_secs_f64((total - read) as f64 / rate.max(0.001));
             let percent = read * 100 / total;
@@ -239,6 +240,7 @@ mod tests {
         );
         assert_eq!(so_far(&counts, None, elapsed), "2,500 records, 1,250/s: 2,500 created");
         assert_eq!(so_far(&counts, Some(1), elapsed), "2,500 records, 1,250/s: 2,500 created");
+        assert_eq!(so_far(&Counts::default(), Some(9), elapsed), "0 records, 0/s: nothing");
     }
 
     #[test]
