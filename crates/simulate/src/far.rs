@@ -70,8 +70,6 @@ pub struct Far {
     pub wrongs: Vec<String>,
     /// What was applied since this was last taken, for the timeline.
     pub applied: Vec<String>,
-    /// Items removed since the present run began, but for those whose record lives on in another item.
-    pub deletes: u64,
     next: u64,
     requests: Vec<Request>,
     next_request: u64,
@@ -174,11 +172,6 @@ impl Far {
         }
     }
 
-    /// Whether anything is still on its way.
-    pub fn busy(&self) -> bool {
-        !self.requests.is_empty()
-    }
-
     /// What became of a request; every answer is given once.
     pub fn answer(&mut self, number: u64) -> Option<Vec<Answer>> {
         self.answers.remove(&number)
@@ -227,9 +220,6 @@ impl Far {
                 }
                 self.writes += 1;
                 self.items.remove(&number);
-                if !self.items.values().any(|other| other.owner == item.owner) {
-                    self.deletes += 1;
-                }
                 Ok(Applied { id: id.clone(), version: None })
             }
         }
