@@ -1,6 +1,8 @@
 //! Connections, and what a connector says about the options it takes, so that a project file can be checked without
 //! knowing any connector by name.
 
+use crate::sync::Write;
+
 /// What kind of value an option takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum OptionKind {
@@ -44,6 +46,10 @@ pub struct ConnectorSpec {
     pub source: bool,
     /// Whether it can be written to.
     pub destination: bool,
+    /// Whether it is written by bulk loads (a database, files) instead of record by record (an API).
+    pub loads: bool,
+    /// The ways it can be written.
+    pub writes: &'static [Write],
     /// Its options, `type` not among them.
     pub options: &'static [OptionSpec],
     /// One sentence.

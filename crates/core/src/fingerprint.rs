@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     expr::Expr,
-    sync::{As, DeletePolicy, Direction, FieldMap, KeyColumns, Origin, Sync},
+    sync::{As, DeletePolicy, Direction, FieldMap, KeyColumns, Origin, Sync, Write},
 };
 
 /// Raise it when the text below changes its shape: every sync then reads in full once.
@@ -23,7 +23,7 @@ impl Sync {
         fields.sort_by(|a, b| a.to.cmp(&b.to));
         let routes: Vec<Json> = self.routes.iter().map(|r| json!([r.when.text(), r.stream])).collect();
         // Arrays only: they have one order and one way to be written.
-        let definition = json!([
+        let mut definition = json!([
             VERSION,
             [self.from.connection, self.from.stream],
             key(&self.from.key.columns),
@@ -36,7 +36,34 @@ impl Sync {
             fields.into_iter().map(field).collect::<Vec<_>>(),
             routes,
         ]);
+        // What came later is left out where it says nothing, so that older definitions keep their fingerprint.
+        if let (true, Some(parts)) = (self.loads(), definition.as_array_mut()) {
+            let table = &self.to.table;
+            parts.push(json!([
+                self.write.as_str(),
+                self.from.mass_query,
+                self.from.tombstone_values,
+                self.rest,
+                table.match_on,
+                table.update,
+                table.insert,
+                table.update_when,
+            ]));
+        }
         blake3::hash(definition.to_string().as_bytes()).to_hex().to_string()
+    }
+}
+
+impl Sync {
+    /// Whether the definition says more than one for an API can.
+    fn loads(&self) -> bool {
+        let table = &self.to.table;
+        self.rest
+            || self.from.mass_query.is_some()
+            || !self.from.tombstone_values.is_empty()
+            || matches!(self.write, Write::Append | Write::Replace)
+            || [&table.match_on, &table.update, &table.insert].iter().any(|columns| columns.is_some())
+            || table.update_when.is_some()
     }
 }
 
@@ -61,6 +88,7 @@ fn field(field: &FieldMap) -> Json {
     let origin = match &field.from {
         Origin::Column(name) => json!(["column", name]),
         Origin::Expression(expr) => json!(["cel", expr.text()]),
+        Origin::Sql(text) => json!(["sql", text]),
     };
     let direction = match field.direction {
         Direction::Both => "both",

@@ -50,6 +50,7 @@ mod tests {
             guard_count: 10,
             guard_percent: 10.0,
             out_of_filter: false,
+            detect: Default::default(),
         };
         let held =
             |gone, known, listed, approved| judge(&deletes, gone, known, listed, approved) != Verdict::Allow;

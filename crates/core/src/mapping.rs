@@ -402,6 +402,7 @@ fn place_of_column(sync: &Sync, column: &str) -> String {
     if let Some(field) = sync.fields.iter().find(|f| match &f.from {
         Origin::Column(name) => name == column,
         Origin::Expression(expr) => uses(expr),
+        Origin::Sql(_) => false,
     }) {
         return format!("fields.{}", field.to);
     }
@@ -562,6 +563,7 @@ fn check_origin(
                 problems.push(Problem::warning(path, message));
             }
         }
+        Origin::Sql(_) => problems.push(Problem::error(path, "sql is for tables and files; use cel here")),
     }
 }
 
@@ -572,6 +574,8 @@ fn origins(sync: &Sync, mapped: &[&crate::sync::FieldMap], at: &BTreeMap<String,
             from: match &map.from {
                 Origin::Column(name) => Source::Column(at[name]),
                 Origin::Expression(expr) => Source::Expression(expr.clone()),
+                // refused before
+                Origin::Sql(_) => Source::Gone,
             },
             default: map.default.clone().and_then(|d| from_json(d).ok()),
             required: map.required,

@@ -77,12 +77,15 @@ pub struct Field {
     pub nullable: bool,
     /// What the system demands of a value. Sources leave the default.
     pub limits: Limits,
+    /// The type in the system's own words (`numeric(14,2)`), where a table of the same [`Stream::dialect`] may be created with
+    /// it; `None`: only `kind` is known.
+    pub native: Option<String>,
 }
 
 impl Field {
     /// A field without limits.
     pub fn new(name: impl Into<String>, kind: FieldType, nullable: bool) -> Self {
-        Self { name: name.into(), label: None, kind, nullable, limits: Limits::default() }
+        Self { name: name.into(), label: None, kind, nullable, limits: Limits::default(), native: None }
     }
 }
 
@@ -129,6 +132,8 @@ pub struct Stream {
     pub name: String,
     /// The system's own identifier (SharePoint: list GUID); stable when the stream is renamed.
     pub id: String,
+    /// Whose words [`Field::native`] is in: `postgres`, `mysql`, `sqlite` …
+    pub dialect: Option<&'static str>,
     /// Supported fields in the system's order.
     pub fields: Vec<Field>,
     /// Fields whose type this connector does not carry: name and reason.

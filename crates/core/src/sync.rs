@@ -29,6 +29,10 @@ pub struct Sync {
     pub on_edit: OnEdit,
     /// Most operations that are written between two checkpoints.
     pub batch: usize,
+    /// Whether every source column that no field reads is written under its own name (tables only).
+    pub rest: bool,
+    /// When it runs, and how; several by mode.
+    pub schedules: Vec<Schedule>,
 }
 
 /// The source of a sync.
@@ -36,8 +40,10 @@ pub struct Sync {
 pub struct From {
     /// Name of the connection.
     pub connection: String,
-    /// Table, view or resource, as the user wrote it (`public.projects`).
+    /// Table, view or resource, as the user wrote it (`public.projects`), or a statement in parentheses (`(select …)`).
     pub stream: String,
+    /// What full runs read instead: a stream in the same form.
+    pub mass_query: Option<String>,
     /// Which columns say "same record".
     pub key: Key,
     /// Column that grows with every change.
@@ -48,6 +54,8 @@ pub struct From {
     pub lag: Duration,
     /// Column that is non-null (or true) on a record that was deleted softly in the source.
     pub tombstone: Option<String>,
+    /// The values of that column that say so, where it is a status; empty: any but null and false (tables only).
+    pub tombstone_values: Vec<String>,
     /// Only records for which this holds are synced.
     pub filter: Option<Expr>,
 }
@@ -89,8 +97,78 @@ pub enum KeyColumns {
 pub struct To {
     /// Name of the connection.
     pub connection: String,
-    /// Default stream (SharePoint: list by title, path or id).
+    /// Default stream (SharePoint: list by title, path or id; databases: table; files: path).
     pub stream: String,
+    /// How a table is loaded; of no meaning for APIs.
+    pub table: TableOptions,
+}
+
+/// How a table of a database, or a file, is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOptions {
+    /// What happens when the source has columns or types that the table lacks.
+    pub schema: SchemaPolicy,
+    /// Destination columns that say "same record"; `None`: those that the source's key columns are mapped to.
+    pub match_on: Option<Vec<String>>,
+    /// Destination columns that are updated; `None`: all but `match_on`.
+    pub update: Option<Vec<String>>,
+    /// Destination columns that are given at insertion; `None`: all.
+    pub insert: Option<Vec<String>>,
+    /// SQL condition over `s` (the staged record) and `d` (the destination's): only then is a record updated.
+    pub update_when: Option<String>,
+    /// Statements run in the transaction of the merge, after it.
+    pub after: Vec<String>,
+    /// How long to wait for locks that others hold.
+    pub lock_timeout: Duration,
+    /// Most ranges read and staged at once; `None`: as many as the machine has cores, at most 4.
+    pub parallel: Option<usize>,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            schema: SchemaPolicy::Evolve,
+            match_on: None,
+            update: None,
+            insert: None,
+            update_when: None,
+            after: Vec::new(),
+            lock_timeout: Duration::from_secs(30),
+            parallel: None,
+        }
+    }
+}
+
+/// What happens when the source has columns or types that the destination's table lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaPolicy {
+    /// New columns are added and types widened; anything else stops the run with the statement a person could run.
+    Evolve,
+    /// New columns are left out and reported; the table is never changed.
+    Freeze,
+}
+
+/// When a sync runs, and what is different then.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    /// Name, for `run --schedule` and for overriding a default; unique within the sync.
+    pub name: Option<String>,
+    /// Interval. Exactly one of `every` and `cron` is given.
+    pub every: Option<Duration>,
+    /// Five fields.
+    pub cron: Option<String>,
+    /// IANA zone of `cron`.
+    pub zone: Option<String>,
+    /// Mode of these runs, where it differs from the sync's.
+    pub mode: Option<Mode>,
+    /// An incremental run reads from the last successful start less `every` times this, where that is below the cursor; 0: off.
+    pub lookback: f64,
+    /// A full run replaces the table as a whole instead of merging into it.
+    pub prepurge: bool,
+    /// The table's indexes are rebuilt after the run.
+    pub reindex: bool,
+    /// Whether it is in force.
+    pub enabled: bool,
 }
 
 /// How much of the source a run reads.
@@ -105,10 +183,26 @@ pub enum Mode {
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
+    /// Add every record that is read; nothing is compared (tables and files).
+    Append,
     /// Create or update by key.
     Upsert,
     /// Upsert, and every complete listing removes what the source no longer has.
     Mirror,
+    /// Every run reads everything and takes the place of all there was (tables and files).
+    Replace,
+}
+
+impl Write {
+    /// The word in files and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Upsert => "upsert",
+            Self::Mirror => "mirror",
+            Self::Replace => "replace",
+        }
+    }
 }
 
 /// Delete policy and guard.
@@ -122,6 +216,19 @@ pub struct Deletes {
     pub guard_percent: f64,
     /// Whether a record that stops matching the filter counts as gone.
     pub out_of_filter: bool,
+    /// How it is found out that records are gone.
+    pub detect: Detect,
+}
+
+/// How it is found out that records are gone from the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detect {
+    /// By a complete listing: a full run.
+    #[default]
+    Listing,
+    /// By comparing keys on both sides after every run: hashes of ranges first, then the keys where they differ (tables
+    /// only).
+    Keys,
 }
 
 /// What to do with a record that is gone from the source.
@@ -163,6 +270,8 @@ pub enum Origin {
     Column(String),
     /// An expression over source columns.
     Expression(Expr),
+    /// An expression in the source's own SQL, which the source evaluates (tables only).
+    Sql(String),
 }
 
 /// Which way a field flows.
@@ -219,13 +328,13 @@ impl Sync {
         let expressions = self.routes.iter().map(|r| &r.when).chain(self.from.filter.iter()).chain(
             self.fields.iter().filter_map(|f| match &f.from {
                 Origin::Expression(expr) => Some(expr),
-                Origin::Column(_) => None,
+                Origin::Column(_) | Origin::Sql(_) => None,
             }),
         );
         columns.extend(expressions.flat_map(|e| e.variables().iter().cloned()));
         columns.extend(self.fields.iter().filter_map(|f| match &f.from {
             Origin::Column(name) => Some(name.clone()),
-            Origin::Expression(_) => None,
+            Origin::Expression(_) | Origin::Sql(_) => None,
         }));
         columns.extend(self.from.cursor.clone());
         columns.extend(self.from.tombstone.clone());

@@ -32,7 +32,13 @@ fn applied(old: &Fields, new: &Fields) -> Fields {
 }
 
 fn deletes(count: u64, percent: f64) -> Deletes {
-    Deletes { policy: DeletePolicy::Delete, guard_count: count, guard_percent: percent, out_of_filter: false }
+    Deletes {
+        policy: DeletePolicy::Delete,
+        guard_count: count,
+        guard_percent: percent,
+        out_of_filter: false,
+        detect: Default::default(),
+    }
 }
 
 proptest! {

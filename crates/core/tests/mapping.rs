@@ -9,8 +9,8 @@ use syncline_core::{
     mapping::Mapping,
     schema::{Field, FieldType, Limits, Stream},
     sync::{
-        DeletePolicy, Deletes, Direction, FieldMap, From, Key, KeyColumns, Mode, OnEdit, Origin, Overlap,
-        Route, Sync, To, Write,
+        DeletePolicy, Deletes, Detect, Direction, FieldMap, From, Key, KeyColumns, Mode, OnEdit, Origin,
+        Overlap, Route, Sync, TableOptions, To, Write,
     },
     value::Value,
 };
@@ -54,14 +54,16 @@ fn mapping() -> Mapping {
         from: From {
             connection: "a".into(),
             stream: "t".into(),
+            mass_query: None,
             key: Key { columns: KeyColumns::PrimaryKey, ignore_case: true },
             cursor: None,
             filter: Some(Expr::compile("code != 'skip'").unwrap()),
             tombstone: None,
+            tombstone_values: Vec::new(),
             overlap: Overlap { time: std::time::Duration::ZERO, count: 0 },
             lag: std::time::Duration::ZERO,
         },
-        to: To { connection: "b".into(), stream: "L".into() },
+        to: To { connection: "b".into(), stream: "L".into(), table: TableOptions::default() },
         mode: Mode::Full,
         write: Write::Upsert,
         deletes: Deletes {
@@ -69,6 +71,7 @@ fn mapping() -> Mapping {
             guard_count: 10,
             guard_percent: 10.0,
             out_of_filter: false,
+            detect: Detect::Listing,
         },
         fields: vec![
             map("Title", Origin::Column("code".into())),
@@ -82,6 +85,8 @@ fn mapping() -> Mapping {
         adopt: None,
         on_edit: OnEdit::Overwrite,
         batch: 500,
+        rest: false,
+        schedules: Vec::new(),
     };
     let (mapping, problems) = Mapping::bind(&sync, &source(), &[list("L"), list("M")]);
     mapping.unwrap_or_else(|| panic!("{problems:?}"))

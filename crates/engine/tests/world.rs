@@ -15,8 +15,8 @@ use syncline_core::{
     plan::Planned,
     run::Status,
     sync::{
-        DeletePolicy, Deletes, Direction, FieldMap, From, Key, KeyColumns, Mode, OnEdit, Origin, Overlap,
-        Route, Sync, To, Write,
+        DeletePolicy, Deletes, Detect, Direction, FieldMap, From, Key, KeyColumns, Mode, OnEdit, Origin,
+        Overlap, Route, Sync, TableOptions, To, Write,
     },
 };
 use syncline_engine::{
@@ -324,14 +324,16 @@ fn sync() -> Sync {
         from: From {
             connection: "erp".into(),
             stream: "projects".into(),
+            mass_query: None,
             key: Key { columns: KeyColumns::PrimaryKey, ignore_case: false },
             cursor: Some("updated_at".into()),
             overlap: Overlap { time: Duration::from_secs(0), count: 0 },
             lag: Duration::ZERO,
             tombstone: None,
+            tombstone_values: Vec::new(),
             filter: None,
         },
-        to: To { connection: "intranet".into(), stream: ACTIVE.into() },
+        to: To { connection: "intranet".into(), stream: ACTIVE.into(), table: TableOptions::default() },
         mode: Mode::Incremental,
         write: Write::Upsert,
         deletes: Deletes {
@@ -339,6 +341,7 @@ fn sync() -> Sync {
             guard_count: 10,
             guard_percent: 10.0,
             out_of_filter: false,
+            detect: Detect::Listing,
         },
         fields: vec![
             field("Title", "project_code"),
@@ -355,5 +358,7 @@ fn sync() -> Sync {
         adopt: None,
         on_edit: OnEdit::Overwrite,
         batch: 50,
+        rest: false,
+        schedules: Vec::new(),
     }
 }

@@ -6,8 +6,8 @@ use syncline_connect::{budget::Budgets, clock::Clock};
 use syncline_core::{
     expr::Expr,
     sync::{
-        DeletePolicy, Deletes, Direction, FieldMap, From, Key, KeyColumns, Origin, Overlap, Route, Sync, To,
-        Write,
+        DeletePolicy, Deletes, Detect, Direction, FieldMap, From, Key, KeyColumns, Origin, Overlap, Route,
+        Sync, TableOptions, To, Write,
     },
 };
 use syncline_engine::{
@@ -147,14 +147,16 @@ fn sync(scenario: &Scenario, definition: &Definition) -> Sync {
         from: From {
             connection: "source".into(),
             stream: TABLE.into(),
+            mass_query: None,
             key: Key { columns: key, ignore_case: scenario.key == KeyKind::IgnoreCase },
             cursor: Some("updated".into()),
             overlap: Overlap { time: scenario.overlap, count: 0 },
             lag: scenario.lag(),
             tombstone: scenario.tombstones.then(|| "deleted".into()),
+            tombstone_values: Vec::new(),
             filter: definition.filter.then(|| compiled("status != 'Hidden'")),
         },
-        to: To { connection: "far".into(), stream: LISTS[0].into() },
+        to: To { connection: "far".into(), stream: LISTS[0].into(), table: TableOptions::default() },
         mode: scenario.mode,
         write: if scenario.policy == DeletePolicy::Delete { Write::Mirror } else { Write::Upsert },
         deletes: Deletes {
@@ -162,6 +164,7 @@ fn sync(scenario: &Scenario, definition: &Definition) -> Sync {
             guard_count: scenario.guard_count,
             guard_percent: scenario.guard_percent,
             out_of_filter: scenario.out_of_filter,
+            detect: Detect::Listing,
         },
         fields: vec![
             field("Code", column("code")),
@@ -175,6 +178,8 @@ fn sync(scenario: &Scenario, definition: &Definition) -> Sync {
         adopt: scenario.adopt.then(|| vec!["Code".to_owned()]),
         on_edit: scenario.on_edit,
         batch: scenario.batch,
+        rest: false,
+        schedules: Vec::new(),
     }
 }
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use syncline_core::{
     connection::ConnectorSpec,
     expr::Expr,
-    sync::{DeletePolicy, Deletes, From, Key, KeyColumns, Mode, OnEdit, Overlap, Route, Sync, To, Write},
+    sync::{
+        DeletePolicy, Deletes, Detect, From, Key, KeyColumns, Mode, OnEdit, Overlap, Route, Sync,
+        TableOptions, To, Write,
+    },
 };
 
 use crate::{
@@ -76,6 +79,8 @@ fn sync(reader: &mut Reader<'_>, spot: &Spot<'_>, name: &str, connections: &[Nam
         adopt,
         on_edit,
         batch: usize::try_from(batch).ok()?,
+        rest: false,
+        schedules: Vec::new(),
     })
 }
 
@@ -149,11 +154,13 @@ fn from(reader: &mut Reader<'_>, spot: &Spot<'_>, connections: &[Named<'_>]) -> 
     Some(From {
         connection: connection?,
         stream: stream?,
+        mass_query: None,
         key: key?,
         cursor,
         overlap: overlap?,
         lag,
         tombstone,
+        tombstone_values: Vec::new(),
         filter,
     })
 }
@@ -162,7 +169,7 @@ fn to(reader: &mut Reader<'_>, spot: &Spot<'_>, connections: &[Named<'_>]) -> Op
     let record = reader.record(spot, &TO)?;
     let connection = connection(reader, &record, connections, Role::Destination);
     let stream = record.text(reader, "list");
-    Some(To { connection: connection?, stream: stream? })
+    Some(To { connection: connection?, stream: stream?, table: TableOptions::default() })
 }
 
 /// `primary`, a list of columns, or a map with exactly one of `columns`, `unique` and `hashed`.
@@ -264,11 +271,16 @@ fn mode(reader: &mut Reader<'_>, record: &Record<'_>) -> Mode {
 /// A word or a map; what is absent or wrong is as the write mode implies.
 fn deletes(reader: &mut Reader<'_>, sync: &Record<'_>, write: Write) -> Deletes {
     let implied = match write {
-        Write::Upsert => "ignore",
+        Write::Append | Write::Upsert | Write::Replace => "ignore",
         Write::Mirror => "delete",
     };
-    let mut deletes =
-        Deletes { policy: policy(implied, None), guard_count: 10, guard_percent: 10.0, out_of_filter: false };
+    let mut deletes = Deletes {
+        policy: policy(implied, None),
+        guard_count: 10,
+        guard_percent: 10.0,
+        out_of_filter: false,
+        detect: Detect::Listing,
+    };
     let Some(spot) = sync.get("deletes") else { return deletes };
     if !matches!(spot.node.value, Value::Map(_)) {
         let word = reader.word(&spot, &DELETE_POLICIES);

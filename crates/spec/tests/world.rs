@@ -2,7 +2,7 @@
 
 use syncline_core::{
     connection::{ConnectorSpec, OptionKind, OptionSpec},
-    sync::Sync,
+    sync::{Sync, Write},
 };
 use syncline_spec::{Environment, Loaded, Problem, parse};
 
@@ -32,6 +32,8 @@ pub(crate) static CONNECTORS: &[ConnectorSpec] = &[
         name: "postgres",
         source: true,
         destination: false,
+        loads: false,
+        writes: &[],
         options: &[
             option("url", OptionKind::Secret, true),
             option("timeout", OptionKind::Duration, false),
@@ -43,6 +45,8 @@ pub(crate) static CONNECTORS: &[ConnectorSpec] = &[
         name: "sharepoint",
         source: false,
         destination: true,
+        loads: false,
+        writes: &[Write::Upsert, Write::Mirror],
         options: &[
             option("site", OptionKind::Text, true),
             option("auth", OptionKind::Group(AUTH), true),
@@ -54,6 +58,8 @@ pub(crate) static CONNECTORS: &[ConnectorSpec] = &[
         name: "sqlite",
         source: true,
         destination: true,
+        loads: false,
+        writes: &[Write::Upsert, Write::Mirror],
         options: &[option("path", OptionKind::Text, true)],
         help: "A SQLite file.",
     },

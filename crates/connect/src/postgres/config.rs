@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use syncline_core::connection::{Connection, ConnectorSpec, OptionKind, OptionSpec};
+use syncline_core::{
+    connection::{Connection, ConnectorSpec, OptionKind, OptionSpec},
+    sync::Write,
+};
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::{Error, error::Kind};
@@ -52,7 +55,9 @@ const OPTIONS: &[OptionSpec] = &[
 pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
     name: "postgres",
     source: true,
-    destination: false,
+    destination: true,
+    loads: true,
+    writes: &[Write::Append, Write::Upsert, Write::Mirror, Write::Replace],
     options: OPTIONS,
     help: "PostgreSQL 14 or newer: tables, views and materialised views.",
 };

@@ -15,6 +15,7 @@ use syncline_core::{
         OptionKind::{Boolean, Duration as Time, Group, Integer, List, Secret, Text},
         OptionSpec,
     },
+    sync::Write,
 };
 use url::Url;
 
@@ -86,6 +87,8 @@ pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
     name: "sharepoint",
     source: false,
     destination: true,
+    loads: false,
+    writes: &[Write::Upsert, Write::Mirror],
     options: &[
         OptionSpec {
             required: true,

@@ -297,7 +297,7 @@ fn field(column: &Column) -> Result<Field, &'static str> {
     let kind = facet(column, &mut limits)?;
     let label = (column.display_name != column.name && !column.display_name.is_empty())
         .then(|| column.display_name.clone());
-    Ok(Field { name: column.name.clone(), label, kind, nullable: !column.required, limits })
+    Ok(Field { name: column.name.clone(), label, kind, nullable: !column.required, limits, native: None })
 }
 
 /// One of many facets (facts §2.3, §2.5): "no facet" is not text.

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use syncline_core::connection::{Connection, ConnectorSpec, OptionKind, OptionSpec};
+use syncline_core::{
+    connection::{Connection, ConnectorSpec, OptionKind, OptionSpec},
+    sync::Write,
+};
 
 use crate::{Error, error::Kind};
 
@@ -10,7 +13,9 @@ use crate::{Error, error::Kind};
 pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
     name: "sqlite",
     source: true,
-    destination: false,
+    destination: true,
+    loads: true,
+    writes: &[Write::Append, Write::Upsert, Write::Mirror, Write::Replace],
     options: &[OptionSpec {
         name: "path",
         kind: OptionKind::Text,
