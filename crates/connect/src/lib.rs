@@ -10,6 +10,7 @@
 pub mod budget;
 pub mod clock;
 pub mod conformance;
+pub mod database;
 pub mod destination;
 pub mod error;
 pub mod postgres;
@@ -18,6 +19,7 @@ pub mod sharepoint;
 pub mod source;
 pub mod sqlite;
 
+pub use database::Database;
 pub use destination::Destination;
 pub use error::Error;
 pub use source::Source;

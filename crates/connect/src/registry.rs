@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use syncline_core::connection::{Connection, ConnectorSpec};
 
-use crate::{Destination, Error, Source, budget::Budgets, clock::Clock, error::Kind};
+use crate::{Database, Destination, Error, Source, budget::Budgets, clock::Clock, error::Kind};
 
 /// What every connector is handed.
 #[derive(Debug, Clone)]
@@ -38,6 +38,15 @@ pub trait Connector: Send + Sync {
         _context: &Context,
     ) -> Result<Arc<dyn Destination>, Error> {
         Err(cannot(connection, "destination"))
+    }
+
+    /// Opens a connection for bulk loads.
+    async fn database(
+        &self,
+        connection: &Connection,
+        _context: &Context,
+    ) -> Result<Arc<dyn Database>, Error> {
+        Err(cannot(connection, "destination of tables"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use syncline_core::{batch::Batch, cursor::Position, schema::Stream, sync::Overlap, value::Value};
 
-use crate::Error;
+use crate::{Error, database::Rows, error::Kind};
 
 /// A system records are read from, opened on one connection.
 ///
@@ -43,6 +43,60 @@ pub trait Source: Send + Sync {
         key: &[String],
         limit: usize,
     ) -> Result<Vec<Vec<Value<'static>>>, Error>;
+
+    /// Opens a listing for a bulk load: in several parts that may be read at once where the source can, all of them of one
+    /// snapshot. By default [`Source::read`] in one part.
+    async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
+        Ok(vec![Box::new(Whole(self.read(scan.read).await?))])
+    }
+
+    /// A stream with further columns that the source itself computes: name and expression in its own SQL.
+    ///
+    /// # Errors
+    /// [`Kind::Definition`] where a source has no SQL.
+    fn derived(&self, stream: &str, _columns: &[(String, String)]) -> Result<String, Error> {
+        Err(Error::new(Kind::Definition, format!("stream {stream:?}: this source has no SQL"))
+            .hint("use cel instead of sql"))
+    }
+}
+
+/// What to list for a bulk load.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// What to list. The tombstone column is not set where `tombstone_values` are.
+    pub read: Read,
+    /// Most parts; at least 1.
+    pub parts: usize,
+    /// Whether [`Rows::Copy`] may come: the tuples carry `read.columns`, and with a tombstone column one more boolean.
+    pub copy: bool,
+    /// Column and values that say that a record is gone, for [`Rows::Copy`].
+    pub tombstone: Option<(String, Vec<String>)>,
+}
+
+/// A part of a listing.
+#[async_trait]
+pub trait Part: Send {
+    /// The next rows, never none; `None` when the part is complete. After an error the listing is over and was not
+    /// complete.
+    async fn next(&mut self) -> Result<Option<Rows>, Error>;
+
+    /// After all parts are complete: where a later incremental read may start to miss nothing. A position without a key says
+    /// that everything below its cursor value was read; one with a key that the record there was read too.
+    fn resume(&self) -> Option<Position>;
+}
+
+/// A listing in one part.
+struct Whole(Box<dyn Reader>);
+
+#[async_trait]
+impl Part for Whole {
+    async fn next(&mut self) -> Result<Option<Rows>, Error> {
+        Ok(self.0.next().await?.map(Rows::Batch))
+    }
+
+    fn resume(&self) -> Option<Position> {
+        self.0.resume()
+    }
 }
 
 /// Most keys in one [`Source::fetch`].

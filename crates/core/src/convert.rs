@@ -204,6 +204,9 @@ fn check_limits(value: &Value<'_>, limits: &Limits) -> Result<(), String> {
         Value::Text(text) => check_text(text, limits),
         Value::Date(day) => check_year(i64::from(*day), limits),
         Value::Timestamp { micros, .. } => check_year(micros.div_euclid(DAY_MICROS), limits),
+        Value::Json(text) if limits.no_nul && text.contains('\0') => {
+            Err("the text holds a NUL character".into())
+        }
         Value::Int64(v) => check_range(*v as f64, limits),
         Value::Float64(v) => check_range(*v, limits),
         Value::Decimal(text) => text.trim().parse().map_or(Ok(()), |v| check_range(v, limits)),
@@ -214,6 +217,17 @@ fn check_limits(value: &Value<'_>, limits: &Limits) -> Result<(), String> {
 fn check_text(text: &str, limits: &Limits) -> Result<(), String> {
     if limits.no_control && text.bytes().any(|b| b < 32 && !matches!(b, b'\t' | b'\n' | b'\r')) {
         return Err("the text holds NUL or another control character".into());
+    }
+    if limits.no_nul && text.contains('\0') {
+        return Err("the text holds a NUL character".into());
+    }
+    if let Some(max) = limits.max_chars
+        && text.len() > max
+    {
+        let length = text.chars().count();
+        if length > max {
+            return Err(format!("the text has {length} characters, {max} are allowed"));
+        }
     }
     if let Some(max) = limits.max_length
         && text.len() > max

@@ -113,6 +113,12 @@ pub struct Limits {
     pub loose_space: bool,
     /// NUL and other control characters are refused.
     pub no_control: bool,
+    /// NUL is refused.
+    pub no_nul: bool,
+    /// Most characters (Unicode code points, as SQL counts) of a text.
+    pub max_chars: Option<usize>,
+    /// NaN and infinity are refused.
+    pub finite: bool,
     /// A text that the system stores as a link with address and description.
     pub hyperlink: bool,
     /// A value must be given.

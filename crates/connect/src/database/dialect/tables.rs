@@ -1,0 +1,63 @@
+//! Statements that make and change tables.
+
+use super::{Dialect, Named};
+use crate::database::{Column, dialect::merge::TOMBSTONE};
+
+/// What a created table looks like.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout<'a> {
+    /// Its columns.
+    pub columns: &'a [Column],
+    /// Its primary key; empty: none.
+    pub key: &'a [String],
+}
+
+impl Dialect {
+    fn column(&self, column: &Column, required: bool) -> String {
+        let not_null = if required || !column.nullable { " NOT NULL" } else { "" };
+        format!("{} {}{not_null}", self.quote(&column.name), column.declared)
+    }
+
+    /// A table for records.
+    pub fn create_table(&self, table: &Named, layout: Layout<'_>) -> String {
+        let mut parts: Vec<_> =
+            layout.columns.iter().map(|c| self.column(c, layout.key.contains(&c.name))).collect();
+        if !layout.key.is_empty() {
+            parts.push(format!("PRIMARY KEY ({})", self.quoted("", layout.key).join(", ")));
+        }
+        format!("CREATE TABLE {} ({}){}", self.table(table), parts.join(", "), self.table_suffix)
+    }
+
+    /// A staging table: everything may be null in it, since what is not is found out by the merge.
+    pub fn create_staging(
+        &self,
+        table: &Named,
+        columns: &[Column],
+        tombstones: bool,
+        in_session: bool,
+    ) -> String {
+        let mut parts: Vec<_> =
+            columns.iter().map(|c| format!("{} {}", self.quote(&c.name), c.declared)).collect();
+        if tombstones {
+            parts.push(format!("{} {}", self.quote(TOMBSTONE), self.boolean));
+        }
+        let (shared, own) = self.create_staging;
+        let create = if in_session { own } else { shared };
+        format!("{create} {} ({}){}", self.table(table), parts.join(", "), self.table_suffix)
+    }
+
+    /// One more column, which may be null: there are records already.
+    pub fn add_column(&self, table: &Named, column: &Column) -> String {
+        format!("ALTER TABLE {} ADD {} {}", self.table(table), self.quote(&column.name), column.declared)
+    }
+
+    /// Another type for a column.
+    pub fn widen_column(&self, table: &Named, column: &Column) -> String {
+        (self.retype)(&self.table(table), &self.quote(&column.name), &column.declared, column.nullable)
+    }
+
+    /// Removes a table if it is there.
+    pub fn drop_table(&self, table: &Named) -> String {
+        format!("DROP TABLE IF EXISTS {}", self.table(table))
+    }
+}

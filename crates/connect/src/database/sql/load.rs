@@ -1,0 +1,568 @@
+//! The life of a load in a SQL database.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use syncline_core::{
+    batch::Batch,
+    guard::{self, Verdict},
+    value::hex,
+};
+
+use super::{Link, Server, Stage};
+use crate::{
+    Error,
+    database::{
+        Absent, Change, Claim, Commit, Doubtful, Gone, Held, How, Load, NAMED_MAX, Outcome, Preview,
+        Previewed, Rows, Shape, State, Table, Writer,
+        dialect::{Layout, MergeSql, Named, STATE, Which},
+    },
+    error::Kind,
+};
+
+/// Most rows that share their key with others; more of them is no slip but a wrong key.
+const DOUBTFUL_MAX: u64 = 100_000;
+
+/// A load under way.
+pub(super) struct Loading<S: Server> {
+    server: Arc<S>,
+    link: S::Link,
+    sync: String,
+    tables: Tables,
+    /// The state as this load found it; its epoch is the one before ours.
+    state: Option<State>,
+    /// Our epoch; `None`: the destination remembers nothing.
+    epoch: Option<u64>,
+    staged: bool,
+    gone_staged: bool,
+}
+
+/// The tables of a load.
+struct Tables {
+    table: Named,
+    found: Option<Table>,
+    staging: Named,
+    gone: Named,
+    shape: Shape,
+    dry: bool,
+}
+
+impl Tables {
+    fn stage(&self) -> Stage<'_> {
+        Stage {
+            table: &self.table,
+            exists: self.found.is_some(),
+            staging: &self.staging,
+            shape: &self.shape,
+            in_session: self.dry,
+        }
+    }
+}
+
+/// What names of staging tables of `table` begin with. A load holds the table's lock, so every such table but its own was
+/// left behind by a dead one.
+fn prefix(table: &Named) -> String {
+    let digest = Sha256::digest(table.to_string().as_bytes());
+    format!("syncline_{}_", hex(&digest[..6]))
+}
+
+/// Reads what is remembered; nothing where there is no table of states.
+pub(super) async fn state<S: Server>(
+    server: &S,
+    link: &mut S::Link,
+    sync: &str,
+    table: &Named,
+) -> Result<Option<State>, Error> {
+    let states = table.beside(STATE);
+    if server.beginning_with(link, table, STATE).await?.iter().all(|name| name != STATE) {
+        return Ok(None);
+    }
+    let sql = server.dialect().select_state(&states, false);
+    let rows = link.query(&sql, &[sync, &table.to_string()]).await?;
+    rows.first().map(|row| read_state(row)).transpose()
+}
+
+fn read_state(row: &[Option<String>]) -> Result<State, Error> {
+    let broken =
+        || Error::new(Kind::Protocol, format!("the table {STATE:?} holds something else than states"));
+    let [Some(epoch), cursor, started_at] = row else { return Err(broken()) };
+    Ok(State {
+        epoch: epoch.parse().map_err(|_| broken())?,
+        cursor: cursor.clone(),
+        started_at: started_at.as_ref().map(|at| at.parse()).transpose().map_err(|_| broken())?,
+    })
+}
+
+impl<S: Server> Loading<S> {
+    pub(super) async fn open(server: Arc<S>, claim: &Claim) -> Result<Self, Error> {
+        let mut link = server.connect().await?;
+        let (table, _) = server.find(&mut link, &claim.table).await?;
+        if !server.dialect().name_max.holds(&table.name) {
+            let message = format!("table {:?}: names have at most {}", table.name, server.dialect().name_max);
+            return Err(Error::new(Kind::Definition, message));
+        }
+        if !claim.dry {
+            server.lock(&mut link, &table, claim.lock_timeout).await?;
+        }
+        // described again, now that nobody else changes it
+        let (table, found) = server.find(&mut link, &claim.table).await?;
+        let (epoch, state) = if claim.dry {
+            (None, state(&*server, &mut link, &claim.sync, &table).await?)
+        } else {
+            Self::clear(&*server, &mut link, &table).await?;
+            Self::claim(&*server, &mut link, &claim.sync, &table).await?
+        };
+        // unique within the destination: epochs of one sync rise, and a table is loaded by one sync at a time
+        let suffix = epoch.unwrap_or_default();
+        let start = prefix(&table);
+        let tables = Tables {
+            staging: table.beside(format!("{start}{suffix}")),
+            gone: table.beside(format!("{start}{suffix}_gone")),
+            table,
+            found,
+            shape: Shape::default(),
+            dry: claim.dry,
+        };
+        let sync = claim.sync.clone();
+        Ok(Self { server, link, sync, tables, state, epoch, staged: false, gone_staged: false })
+    }
+
+    /// Removes what dead loads left behind.
+    async fn clear(server: &S, link: &mut S::Link, table: &Named) -> Result<(), Error> {
+        for name in server.beginning_with(link, table, &prefix(table)).await? {
+            link.execute(&server.dialect().drop_table(&table.beside(name)), &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Raises the epoch, and makes the table of states if that is missing and allowed.
+    async fn claim(
+        server: &S,
+        link: &mut S::Link,
+        sync: &str,
+        table: &Named,
+    ) -> Result<(Option<u64>, Option<State>), Error> {
+        let dialect = server.dialect();
+        let states = table.beside(STATE);
+        let there = |names: Vec<String>| names.iter().any(|name| name == STATE);
+        if !there(server.beginning_with(link, table, STATE).await?)
+            && let Err(error) = link.execute(&dialect.create_state(&states), &[]).await
+        {
+            // another load may have made it meanwhile
+            if error.kind == Kind::Forbidden {
+                return Ok((None, None));
+            }
+            if !there(server.beginning_with(link, table, STATE).await?) {
+                return Err(error.context(format_args!("making the table {states}")));
+            }
+        }
+        let of = [sync, &table.to_string()];
+        let before = state(server, link, sync, table).await?;
+        let raised = match before {
+            Some(_) => link.execute(&dialect.raise_epoch(&states), &of).await,
+            None => link.execute(&dialect.insert_state(&states), &of).await,
+        };
+        match raised {
+            Ok(1) => {}
+            Err(error) if error.kind == Kind::Forbidden => return Ok((None, None)),
+            Err(error) => return Err(error.context(format_args!("claiming {table}"))),
+            Ok(_) => return Err(Error::new(Kind::Locked, format!("the state of {table} changed meanwhile"))),
+        }
+        let epoch = before.as_ref().map_or(0, |state| state.epoch) + 1;
+        Ok((Some(epoch), before))
+    }
+
+    fn merge<'a>(&'a self, commit: &'a Commit) -> MergeSql<'a> {
+        MergeSql {
+            dialect: self.server.dialect(),
+            table: &self.tables.table,
+            staging: &self.tables.staging,
+            shape: &self.tables.shape,
+            update: &commit.merge.update,
+            insert: &commit.merge.insert,
+            update_when: commit.merge.update_when.as_deref(),
+            gone: &commit.merge.gone,
+        }
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<u64, Error> {
+        self.link.execute(sql, &[]).await
+    }
+
+    /// The first cell of a query, as a number.
+    async fn count(&mut self, sql: &str) -> Result<u64, Error> {
+        Ok(self.counts(sql).await?.first().copied().unwrap_or_default())
+    }
+
+    async fn counts(&mut self, sql: &str) -> Result<Vec<u64>, Error> {
+        let rows = self.link.query(sql, &[]).await?;
+        let cells = rows.into_iter().next().unwrap_or_default();
+        let number = |cell: Option<String>| {
+            let cell = cell.unwrap_or_default();
+            // sums of integers may come as decimals
+            cell.split('.').next().and_then(|whole| whole.parse().ok())
+        };
+        let numbers: Option<Vec<u64>> = cells.into_iter().map(number).collect();
+        numbers.ok_or_else(|| Error::new(Kind::Protocol, "a count is not a number"))
+    }
+
+    async fn texts(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+        let rows = self.link.query(sql, &[]).await?;
+        Ok(rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect())
+    }
+
+    fn which(&self, absent: Absent) -> Option<Which<'_>> {
+        match absent {
+            Absent::Unknown => None,
+            Absent::Unstaged => Some(Which::Unstaged),
+            Absent::Named if self.gone_staged => Some(Which::Named(&self.tables.gone)),
+            Absent::Named => None,
+        }
+    }
+
+    /// Everything between the beginning and the end of the transaction.
+    async fn transact(&mut self, commit: &Commit) -> Result<Outcome, Error> {
+        self.check_epoch().await?;
+        if self.server.dialect().transactional_ddl {
+            self.change(&commit.changes).await?;
+        }
+        let mut outcome = Outcome::default();
+        if self.staged {
+            self.merge_staged(commit, &mut outcome).await?;
+        }
+        self.remove_absent(commit, &mut outcome).await?;
+        for statement in &commit.after {
+            let number = commit.after.iter().position(|s| s == statement).unwrap_or_default() + 1;
+            self.run(statement).await.map_err(|e| e.context(format_args!("statement {number} of after")))?;
+        }
+        if let Some(epoch) = self.epoch {
+            let states = self.tables.table.beside(STATE);
+            let cursor = commit.cursor.is_some();
+            let sql = self.server.dialect().save_state(&states, epoch, commit.started_at, cursor);
+            let name = self.tables.table.to_string();
+            let of = commit.cursor.as_deref().into_iter().chain([self.sync.as_str(), name.as_str()]);
+            if self.link.execute(&sql, &of.collect::<Vec<_>>()).await? != 1 {
+                return Err(overtaken(&self.tables.table));
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// A write with an old epoch changes nothing.
+    async fn check_epoch(&mut self) -> Result<(), Error> {
+        let Some(epoch) = self.epoch else { return Ok(()) };
+        let sql = self.server.dialect().select_state(&self.tables.table.beside(STATE), true);
+        let rows = self.link.query(&sql, &[&self.sync, &self.tables.table.to_string()]).await?;
+        let now = rows.first().map(|row| read_state(row)).transpose()?.map(|state| state.epoch);
+        if now == Some(epoch) { Ok(()) } else { Err(overtaken(&self.tables.table)) }
+    }
+
+    async fn change(&mut self, changes: &[Change]) -> Result<(), Error> {
+        let dialect = self.server.dialect();
+        for change in changes {
+            let sql = match change {
+                // a table that will be replaced is made by the swap
+                Change::Create { .. } if self.tables.shape.takes_place => continue,
+                Change::Create { key } => dialect
+                    .create_table(&self.tables.table, Layout { columns: &self.tables.shape.columns, key }),
+                Change::Add(column) => dialect.add_column(&self.tables.table, column),
+                Change::Widen(column) => dialect.widen_column(&self.tables.table, column),
+            };
+            if !sql.is_empty() {
+                self.run(&sql)
+                    .await
+                    .map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn merge_staged(&mut self, commit: &Commit, outcome: &mut Outcome) -> Result<(), Error> {
+        match commit.merge.how {
+            How::Replace => {
+                let server = Arc::clone(&self.server);
+                server.swap(&mut self.link, &self.tables.stage()).await?;
+                self.staged = false;
+                outcome.created = commit.staged;
+                return Ok(());
+            }
+            How::Append => {
+                let sql = self.merge(commit).insert_all();
+                outcome.created = self.run(&sql).await?;
+            }
+            How::Merge => {
+                let server = Arc::clone(&self.server);
+                server.keep_writers_out(&mut self.link, &self.tables.table).await?;
+                let merge = self.merge(commit);
+                let (update, insert) = (merge.update(), merge.insert_new());
+                let remove = merge.remove(Which::Tombstones).filter(|_| self.tables.shape.tombstones);
+                let count = self.tables.shape.tombstones.then(|| merge.count_tombstones());
+                if let Some(sql) = count {
+                    outcome.tombstones = self.count(&sql).await?;
+                }
+                if let Some(sql) = update {
+                    outcome.updated = self.run(&sql).await?;
+                }
+                outcome.created = self.run(&insert).await?;
+                if let Some(sql) = remove {
+                    outcome.tombstones_deleted = self.run(&sql).await?;
+                }
+            }
+        }
+        let gone = self.server.dialect().drop_table(&self.tables.staging);
+        if self.server.dialect().transactional_ddl {
+            self.run(&gone).await?;
+            self.staged = false;
+        }
+        Ok(())
+    }
+
+    /// Deletes or marks what is absent, or holds it when the guard says so.
+    async fn remove_absent(&mut self, commit: &Commit, outcome: &mut Outcome) -> Result<(), Error> {
+        if commit.merge.how == How::Replace || commit.merge.gone == Gone::Stay {
+            return Ok(());
+        }
+        let Some(which) = self.which(commit.absent) else { return Ok(()) };
+        let merge = self.merge(commit);
+        let (count, known) = (merge.count_gone(which), merge.count_known());
+        let (remove, list) = (merge.remove(which), merge.list_gone(which, NAMED_MAX));
+        let gone = self.count(&count).await?;
+        if gone == 0 {
+            return Ok(());
+        }
+        let known = self.count(&known).await?;
+        let listed = if commit.absent == Absent::Unstaged { commit.staged } else { known - gone };
+        match guard::judge(&commit.guard, gone, known, listed, commit.approved) {
+            Verdict::Hold(reason) => {
+                let keys = self.texts(&list).await?;
+                outcome.held = Some(Held { count: gone, reason, keys });
+            }
+            Verdict::Allow => {
+                if let Some(sql) = remove {
+                    outcome.absent_deleted = self.run(&sql).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds who is in the way to a lock that did not come in time.
+    async fn explain(&self, error: Error) -> Error {
+        if error.kind != Kind::Locked {
+            return error;
+        }
+        match self.server.blocker(&self.tables.table).await {
+            Some(who) => Error { message: format!("{}: {who}", error.message), ..error }
+                .hint("wait until it is done, end it, or raise to.lock_timeout; nothing was changed"),
+            None => error,
+        }
+    }
+}
+
+fn overtaken(table: &Named) -> Error {
+    Error::new(Kind::Locked, format!("{table}: a newer load of this sync took over; nothing was changed"))
+        .hint("one process at a time may run a sync; this one was too slow or was started twice")
+}
+
+#[async_trait]
+impl<S: Server> Load for Loading<S> {
+    fn table(&self) -> Option<&Table> {
+        self.tables.found.as_ref()
+    }
+
+    fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    fn remembers(&self) -> bool {
+        self.tables.dry || self.epoch.is_some()
+    }
+
+    async fn stage(&mut self, shape: &Shape, writers: usize) -> Result<Vec<Box<dyn Writer>>, Error> {
+        self.tables.shape = shape.clone();
+        let server = Arc::clone(&self.server);
+        let writers = if self.tables.dry { 1 } else { writers.clamp(1, server.facts().writers_max) };
+        if self.tables.dry {
+            // it lives where only its session sees it
+            self.tables.staging.schema = None;
+            self.tables.gone.schema = None;
+        }
+        let stage = self.tables.stage();
+        server.make_staging(&mut self.link, &stage).await?;
+        self.staged = true;
+        server.writers(&mut self.link, &stage, writers).await
+    }
+
+    async fn exclude_doubtful(&mut self) -> Result<Doubtful, Error> {
+        let gone = Gone::Stay;
+        let merge = MergeSql {
+            dialect: self.server.dialect(),
+            table: &self.tables.table,
+            staging: &self.tables.staging,
+            shape: &self.tables.shape,
+            update: &[],
+            insert: &[],
+            update_when: None,
+            gone: &gone,
+        };
+        let keyless = (merge.count_keyless(), merge.delete_keyless());
+        let doubled = (merge.count_doubled(), merge.list_doubled(NAMED_MAX), merge.delete_doubled());
+        let mut doubtful = Doubtful { keyless: self.count(&keyless.0).await?, ..Doubtful::default() };
+        if doubtful.keyless > 0 {
+            self.run(&keyless.1).await?;
+        }
+        doubtful.doubled = self.counts(&doubled.0).await?.get(1).copied().unwrap_or_default();
+        if doubtful.keyless + doubtful.doubled > DOUBTFUL_MAX {
+            let message = format!(
+                "{} records have no key and {} share theirs with another",
+                doubtful.keyless, doubtful.doubled
+            );
+            return Err(Error::new(Kind::Definition, message)
+                .hint("name columns in from.key that are unique and never null"));
+        }
+        if doubtful.doubled > 0 {
+            doubtful.keys = self.texts(&doubled.1).await?;
+            self.run(&doubled.2).await?;
+        }
+        Ok(doubtful)
+    }
+
+    async fn stage_gone(&mut self, keys: Vec<Batch>) -> Result<(), Error> {
+        let columns =
+            self.tables.shape.columns.iter().filter(|c| self.tables.shape.key.contains(&c.name)).cloned();
+        let shape =
+            Shape { columns: columns.collect(), key: self.tables.shape.key.clone(), ..Shape::default() };
+        let server = Arc::clone(&self.server);
+        let stage = Stage { staging: &self.tables.gone, shape: &shape, ..self.tables.stage() };
+        server.make_staging(&mut self.link, &stage).await?;
+        self.gone_staged = true;
+        let mut writers = server.writers(&mut self.link, &stage, 1).await?;
+        let Some(mut writer) = writers.pop() else {
+            return Err(Error::new(Kind::Protocol, "no stream into the staging table"));
+        };
+        for batch in keys {
+            writer.write(Rows::Batch(batch)).await?;
+        }
+        writer.finish().await.map(drop)
+    }
+
+    async fn preview(&mut self, commit: &Commit, limit: usize) -> Result<Preview, Error> {
+        let mut preview = Preview::default();
+        let merge = self.merge(commit);
+        let keyed = commit.merge.how != How::Append && self.tables.found.is_some();
+        if !keyed {
+            preview.created = commit.staged;
+            let list = merge.list_new(limit);
+            if !self.tables.shape.key.is_empty() && self.tables.found.is_some() {
+                let rows = self.link.query(&list, &[]).await?;
+                preview.records =
+                    rows.into_iter().map(|row| created(&self.tables.shape, commit, row)).collect();
+            }
+            return Ok(preview);
+        }
+        let (new, changed) = (merge.count_new(), merge.count_changed());
+        let (list_new, list_changed) = (merge.list_new(limit), merge.list_changed(limit));
+        let tombstones = self.tables.shape.tombstones.then(|| {
+            (
+                merge.count_tombstones(),
+                merge.count_gone(Which::Tombstones),
+                merge.list_gone(Which::Tombstones, limit),
+            )
+        });
+        let absent = self
+            .which(commit.absent)
+            .filter(|_| commit.merge.gone != Gone::Stay)
+            .map(|which| (merge.count_gone(which), merge.list_gone(which, limit)));
+        let known = merge.count_known();
+        preview.known = self.count(&known).await?;
+        preview.created = self.count(&new).await?;
+        for row in self.link.query(&list_new, &[]).await? {
+            preview.records.push(created(&self.tables.shape, commit, row));
+        }
+        if let (Some(count), Some(list)) = (changed, list_changed) {
+            preview.updated = self.count(&count).await?;
+            for row in self.link.query(&list, &[]).await? {
+                preview.records.push(updated(&self.tables.shape, commit, row));
+            }
+        }
+        let mut lists = Vec::new();
+        if let Some((all, gone, list)) = tombstones.filter(|_| commit.merge.gone != Gone::Stay) {
+            preview.tombstones = self.count(&all).await?;
+            preview.deleted += self.count(&gone).await?;
+            lists.push(list);
+        }
+        if let Some((count, list)) = absent {
+            preview.absent = self.count(&count).await?;
+            preview.deleted += preview.absent;
+            lists.push(list);
+        }
+        for list in lists {
+            let keys = self.texts(&list).await?;
+            let deleted = |key| Previewed { action: "delete", key, changes: Vec::new() };
+            preview.records.extend(keys.into_iter().map(deleted));
+        }
+        Ok(preview)
+    }
+
+    async fn commit(&mut self, commit: &Commit) -> Result<Outcome, Error> {
+        if self.tables.dry {
+            return Err(Error::new(Kind::Protocol, "a look is not a load: nothing was committed"));
+        }
+        let server = Arc::clone(&self.server);
+        let replaces = commit.merge.how == How::Replace && self.staged;
+        if self.staged {
+            if replaces {
+                server.before_swap(&mut self.link, &self.tables.stage()).await?;
+            } else {
+                server.staged(&mut self.link, &self.tables.staging).await?;
+            }
+        }
+        if !server.dialect().transactional_ddl {
+            self.change(&commit.changes).await?;
+        }
+        self.run(server.dialect().begin).await?;
+        let outcome = match self.transact(commit).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // what ended the session has undone it already
+                drop(self.run("ROLLBACK").await);
+                return Err(self.explain(error).await);
+            }
+        };
+        self.run("COMMIT").await?;
+        if commit.reindex {
+            server.reindex(&mut self.link, &self.tables.table).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<(), Error> {
+        let dialect = self.server.dialect();
+        for (there, table) in
+            [(self.staged, self.tables.staging.clone()), (self.gone_staged, self.tables.gone.clone())]
+        {
+            if there {
+                self.run(&dialect.drop_table(&table)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn created(shape: &Shape, commit: &Commit, row: Vec<Option<String>>) -> Previewed {
+    let mut cells = row.into_iter();
+    let key = cells.by_ref().take(shape.key.len()).map(Option::unwrap_or_default).collect();
+    let changes =
+        commit.merge.insert.iter().cloned().zip(cells).map(|(name, new)| (name, None, new)).collect();
+    Previewed { action: "create", key, changes }
+}
+
+fn updated(shape: &Shape, commit: &Commit, row: Vec<Option<String>>) -> Previewed {
+    let columns = &commit.merge.update;
+    let mut cells = row.into_iter();
+    let key = cells.by_ref().take(shape.key.len()).map(Option::unwrap_or_default).collect();
+    let old: Vec<_> = cells.by_ref().take(columns.len()).collect();
+    let changes = columns.iter().cloned().zip(old.into_iter().zip(cells)).map(|(n, (o, w))| (n, o, w));
+    Previewed { action: "update", key, changes: changes.filter(|(_, old, new)| old != new).collect() }
+}

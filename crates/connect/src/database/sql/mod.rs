@@ -1,0 +1,148 @@
+//! The load that all SQL databases share. What is different comes in as a [`Server`].
+
+mod load;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{
+    Claim, Database, Facts, Load, Shape, State, Table, Writer,
+    dialect::{Dialect, Named},
+};
+use crate::Error;
+
+/// A session with a database. All statements of a load go through one.
+#[async_trait]
+pub trait Link: Send + Sync {
+    /// Runs a statement; returns how many rows it touched.
+    async fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Error>;
+
+    /// Runs a query whose columns are texts; at most [`super::NAMED_MAX`] rows and some, by its own `LIMIT`.
+    async fn query(&mut self, sql: &str, parameters: &[&str]) -> Result<Vec<Vec<Option<String>>>, Error>;
+}
+
+/// What is different between SQL databases beyond their dialect: sessions, locks, catalogues, the bulk protocol.
+#[async_trait]
+pub trait Server: Send + Sync + 'static {
+    /// Its session.
+    type Link: Link;
+
+    /// Facts and rendering.
+    fn dialect(&self) -> &'static Dialect;
+
+    /// See [`Facts`].
+    fn facts(&self) -> Facts;
+
+    /// Opens a session.
+    async fn connect(&self) -> Result<Self::Link, Error>;
+
+    /// Finds the table that the user calls `table`: its real name, and its description if it is there.
+    async fn find(&self, link: &mut Self::Link, table: &str) -> Result<(Named, Option<Table>), Error>;
+
+    /// Names of at most 1,000 tables.
+    async fn tables(&self, link: &mut Self::Link) -> Result<Vec<String>, Error>;
+
+    /// Takes the lock that says "I load this table", held by the session until it ends; waits at most `timeout`, which also
+    /// holds for every lock that later statements of this session wait for.
+    ///
+    /// # Errors
+    /// [`Kind::Locked`](crate::error::Kind::Locked), naming the holder.
+    async fn lock(&self, link: &mut Self::Link, table: &Named, timeout: Duration) -> Result<(), Error>;
+
+    /// Names of the tables beside `table` that begin with `prefix`.
+    async fn beginning_with(
+        &self,
+        link: &mut Self::Link,
+        table: &Named,
+        prefix: &str,
+    ) -> Result<Vec<String>, Error>;
+
+    /// Makes the staging table; by default an ordinary one.
+    async fn make_staging(&self, link: &mut Self::Link, stage: &Stage<'_>) -> Result<(), Error> {
+        let dialect = self.dialect();
+        let Shape { columns, tombstones, .. } = stage.shape;
+        let sql = dialect.create_staging(stage.staging, columns, *tombstones, stage.in_session);
+        link.execute(&sql, &[]).await.map(drop)
+    }
+
+    /// Opens `writers` streams into the staging table.
+    async fn writers(
+        &self,
+        link: &mut Self::Link,
+        stage: &Stage<'_>,
+        writers: usize,
+    ) -> Result<Vec<Box<dyn Writer>>, Error>;
+
+    /// Prepares the merge: statistics of the staging table.
+    async fn staged(&self, _link: &mut Self::Link, _staging: &Named) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Before the transaction: whatever can be done to the staging table that will take the table's place (indexes).
+    async fn before_swap(&self, _link: &mut Self::Link, _stage: &Stage<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// In the transaction: the staging table takes the place of the table.
+    async fn swap(&self, link: &mut Self::Link, stage: &Stage<'_>) -> Result<(), Error>;
+
+    /// In the transaction, before the merge: keeps other writers out of the table; readers go on.
+    async fn keep_writers_out(&self, _link: &mut Self::Link, _table: &Named) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Rebuilds the table's indexes, outside a transaction.
+    async fn reindex(&self, link: &mut Self::Link, table: &Named) -> Result<(), Error>;
+
+    /// Names who keeps a lock on the table, for the message of a time-out.
+    async fn blocker(&self, _table: &Named) -> Option<String> {
+        None
+    }
+}
+
+/// A staging table and what it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage<'a> {
+    /// The table.
+    pub table: &'a Named,
+    /// Whether it exists.
+    pub exists: bool,
+    /// The staging table.
+    pub staging: &'a Named,
+    /// What is staged.
+    pub shape: &'a Shape,
+    /// It goes with the session that makes it, and only that session sees it.
+    pub in_session: bool,
+}
+
+/// A [`Database`] over a [`Server`].
+#[derive(Debug)]
+pub struct Sql<S>(pub Arc<S>);
+
+#[async_trait]
+impl<S: Server> Database for Sql<S> {
+    fn facts(&self) -> Facts {
+        self.0.facts()
+    }
+
+    async fn describe(&self, table: &str) -> Result<Option<Table>, Error> {
+        let mut link = self.0.connect().await?;
+        Ok(self.0.find(&mut link, table).await?.1)
+    }
+
+    async fn tables(&self) -> Result<Vec<String>, Error> {
+        let mut link = self.0.connect().await?;
+        self.0.tables(&mut link).await
+    }
+
+    async fn state(&self, sync: &str, table: &str) -> Result<Option<State>, Error> {
+        let mut link = self.0.connect().await?;
+        let (table, _) = self.0.find(&mut link, table).await?;
+        load::state(&*self.0, &mut link, sync, &table).await
+    }
+
+    async fn open(&self, claim: &Claim) -> Result<Box<dyn Load>, Error> {
+        Ok(Box::new(load::Loading::open(Arc::clone(&self.0), claim).await?))
+    }
+}
