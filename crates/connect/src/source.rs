@@ -3,7 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use syncline_core::{batch::Batch, cursor::Position, schema::Stream, sync::Overlap, value::Value};
+use syncline_core::{
+    batch::Batch,
+    cursor::Position,
+    expr::Expr,
+    mapping::RecordProblem,
+    schema::{Field, Stream},
+    sync::Overlap,
+    value::Value,
+};
 
 use crate::{Error, database::Rows, error::Kind};
 
@@ -63,26 +71,86 @@ pub trait Source: Send + Sync {
 /// What to list for a bulk load.
 #[derive(Debug, Clone)]
 pub struct Scan {
-    /// What to list. The tombstone column is not set where `tombstone_values` are.
+    /// What to list. `read.tombstone` is not set where the tombstone is a status.
     pub read: Read,
     /// Most parts; at least 1.
     pub parts: usize,
-    /// Whether [`Rows::Copy`] may come: the tuples carry `read.columns`, and with a tombstone column one more boolean.
-    pub copy: bool,
-    /// Column and values that say that a record is gone, for [`Rows::Copy`].
+    /// What [`Rows::Copy`] would carry, where the destination takes it; the source may ignore it and send batches of
+    /// `read.columns`.
+    pub copy: Option<CopyPlan>,
+    /// Each record may be shown once only over incremental reads that follow each other (`append`): the position to resume at
+    /// is the end of what was read, and not below it.
+    pub once: bool,
+}
+
+/// What tuples carry, so that only what must be is decoded.
+#[derive(Debug, Clone)]
+pub struct CopyPlan {
+    /// One per field.
+    pub outputs: Vec<Output>,
+    /// Only records for which this holds.
+    pub filter: Option<Expr>,
+    /// The column that says that a record is gone, and the values that do; none: any but null and false. One more field, a
+    /// boolean, then says so for each record.
     pub tombstone: Option<(String, Vec<String>)>,
+}
+
+/// A field of a tuple.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// A column of the source, by name, as it is.
+    Column(String),
+    /// A value that is computed: the expression, the field that takes it, its type in PostgreSQL's words, and what is written
+    /// instead of null.
+    Computed {
+        /// Over source columns.
+        expr: Expr,
+        /// With its limits.
+        field: Field,
+        /// `numeric(14,2)`.
+        declared: String,
+        /// Instead of null.
+        default: Option<Value<'static>>,
+    },
+}
+
+/// What a part hands over at once.
+#[derive(Debug)]
+pub struct Portion {
+    /// Rows.
+    pub rows: Rows,
+    /// Records read for it; of them:
+    pub read: u64,
+    /// left out by [`CopyPlan::filter`],
+    pub skipped: u64,
+    /// and left out because a value could not be computed.
+    pub failed: Vec<Failed>,
+}
+
+/// A record that cannot be loaded.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// Values of its key columns.
+    pub key: Vec<Value<'static>>,
+    /// Why.
+    pub problem: RecordProblem,
 }
 
 /// A part of a listing.
 #[async_trait]
 pub trait Part: Send {
-    /// The next rows, never none; `None` when the part is complete. After an error the listing is over and was not
-    /// complete.
-    async fn next(&mut self) -> Result<Option<Rows>, Error>;
+    /// The next rows; `None` when the part is complete. After an error the listing is over and was not complete.
+    async fn next(&mut self) -> Result<Option<Portion>, Error>;
 
     /// After all parts are complete: where a later incremental read may start to miss nothing. A position without a key says
-    /// that everything below its cursor value was read; one with a key that the record there was read too.
+    /// that everything below its cursor value was read; `None`: the source does not tell, go on behind the last record.
     fn resume(&self) -> Option<Position>;
+}
+
+impl From<Batch> for Portion {
+    fn from(batch: Batch) -> Self {
+        Self { read: batch.len() as u64, rows: Rows::Batch(batch), skipped: 0, failed: Vec::new() }
+    }
 }
 
 /// A listing in one part.
@@ -90,8 +158,8 @@ struct Whole(Box<dyn Reader>);
 
 #[async_trait]
 impl Part for Whole {
-    async fn next(&mut self) -> Result<Option<Rows>, Error> {
-        Ok(self.0.next().await?.map(Rows::Batch))
+    async fn next(&mut self) -> Result<Option<Portion>, Error> {
+        Ok(self.0.next().await?.map(Portion::from))
     }
 
     fn resume(&self) -> Option<Position> {

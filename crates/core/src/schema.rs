@@ -117,8 +117,12 @@ pub struct Limits {
     pub no_nul: bool,
     /// Most characters (Unicode code points, as SQL counts) of a text.
     pub max_chars: Option<usize>,
-    /// NaN and infinity are refused.
+    /// NaN and infinite numbers are refused.
     pub finite: bool,
+    /// Infinite dates and timestamps are values like others, whatever `years` says.
+    pub infinity: bool,
+    /// JSON must be well formed, and without the escape of NUL.
+    pub valid_json: bool,
     /// A text that the system stores as a link with address and description.
     pub hyperlink: bool,
     /// A value must be given.

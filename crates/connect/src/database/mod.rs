@@ -116,10 +116,12 @@ pub struct Shape {
     pub key: Vec<String>,
     /// Whether every row has one more value at its end, a boolean: the record is gone (tombstone).
     pub tombstones: bool,
+    /// Only [`Rows::Copy`] will come.
+    pub relayed: bool,
     /// The staging table will take the place of the table: it is made like it, and kept.
     pub takes_place: bool,
-    /// The merge may end with nothing but its insertions (`append`, an empty table).
-    pub inserts_only: bool,
+    /// Changes that the table needs before it can take the rows.
+    pub changes: Vec<Change>,
 }
 
 /// Rows on their way into the staging table.
@@ -212,8 +214,6 @@ pub enum Change {
 /// Everything that is to happen in one transaction.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// Changes to the table.
-    pub changes: Vec<Change>,
     /// How rows become the table's.
     pub merge: Merge,
     /// Which records are gone.
@@ -338,7 +338,7 @@ pub trait Load: Send {
     ///
     /// Durable when it returns `Ok`: all of it. After an error: nothing of it, except where the answer to the commit itself was
     /// lost ([`Kind::Unanswered`](crate::error::Kind::Unanswered)); the next load sees which from the cursor. Where the
-    /// database commits changes of tables by themselves (MySQL), those of `changes` stay.
+    /// database commits changes of tables by themselves (MySQL), those of [`Shape::changes`] stay.
     ///
     /// # Errors
     /// [`Kind::Locked`](crate::error::Kind::Locked) when the epoch is no longer ours, or a lock did not come in time.

@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, Row, RowStream, Statement};
+use tokio_postgres::{Client, CopyInSink, CopyOutStream, Row, RowStream, Statement};
 
 use super::{bind::Param, config::Settings, error, tls};
 use crate::{Error, error::Kind};
+
+/// What a session may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Nothing can be written, not even by mistake.
+    Read,
+    /// Loads.
+    Write,
+}
 
 /// An open session. Dropping it closes the connection: the task that drives it belongs to the session.
 pub(super) struct Session {
@@ -20,9 +30,14 @@ impl Session {
     /// # Errors
     /// As [`error::of_connect`]; `Unreachable` when it takes longer than the time-out.
     pub(super) async fn connect(settings: &Settings) -> Result<Self, Error> {
+        Self::connect_for(settings, Access::Read).await
+    }
+
+    /// As [`connect`](Self::connect), for reading or writing.
+    pub(super) async fn connect_for(settings: &Settings, access: Access) -> Result<Self, Error> {
         let in_connection = |e: Error| e.context(format_args!("connection {:?}", settings.name));
         let timeout = settings.connect_timeout;
-        match tokio::time::timeout(timeout, Self::open(settings)).await {
+        match tokio::time::timeout(timeout, Self::open(settings, access)).await {
             Ok(session) => session.map_err(in_connection),
             Err(_) => Err(in_connection(
                 Error::new(
@@ -34,7 +49,7 @@ impl Session {
         }
     }
 
-    async fn open(settings: &Settings) -> Result<Self, Error> {
+    async fn open(settings: &Settings, access: Access) -> Result<Self, Error> {
         let tls = tls::connector(&settings.trust)?;
         let (client, connection) =
             settings.login.connect(tls).await.map_err(|e| error::of_connect(&e, &settings.host()))?;
@@ -46,7 +61,7 @@ impl Session {
             }
         });
         let session = Self { client, driver };
-        session.client.batch_execute(&set_up(settings.statement_timeout)).await.map_err(|e| error::of(&e))?;
+        session.batch(&set_up(settings.statement_timeout, access)).await?;
         Ok(session)
     }
 
@@ -72,15 +87,58 @@ impl Session {
         let rows = self.stream(&statement, params).await?;
         rows.try_collect().await.map_err(|e| error::of(&e))
     }
+
+    /// Runs a statement with few rows, all of whose columns are texts or counts.
+    pub(super) async fn texts(&self, sql: &str, params: &[Param]) -> Result<Vec<Vec<Option<String>>>, Error> {
+        super::database::texts(&self.rows(sql, params).await?)
+    }
+
+    /// Runs statements that answer nothing.
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
+        self.client.batch_execute(sql).await.map_err(|e| error::of(&e))
+    }
+
+    /// Runs a statement; returns how many rows it touched.
+    pub(super) async fn execute(&self, sql: &str, params: &[Param]) -> Result<u64, Error> {
+        if params.is_empty() {
+            // one round trip; a statement of users may be several
+            return self.execute_simple(sql).await;
+        }
+        let statement = self.prepare(sql).await?;
+        self.client.execute_raw(&statement, params).await.map_err(|e| error::of(&e))
+    }
+
+    async fn execute_simple(&self, sql: &str) -> Result<u64, Error> {
+        use tokio_postgres::SimpleQueryMessage::CommandComplete;
+        let messages = self.client.simple_query(sql).await.map_err(|e| error::of(&e))?;
+        let touched =
+            messages.iter().filter_map(|m| if let CommandComplete(n) = m { Some(*n) } else { None });
+        Ok(touched.last().unwrap_or_default())
+    }
+
+    /// Begins a `COPY … TO STDOUT`.
+    pub(super) async fn copy_out(&self, sql: &str) -> Result<CopyOutStream, Error> {
+        self.client.copy_out(sql).await.map_err(|e| error::of(&e))
+    }
+
+    /// Begins a `COPY … FROM STDIN`.
+    pub(super) async fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>, Error> {
+        self.client.copy_in(sql).await.map_err(|e| error::of(&e))
+    }
 }
 
-/// Nothing can be written by mistake; what is carried as text (intervals, ranges, composites) is written in one form
-/// whatever the role's defaults are; compiling a page's plan costs more than running it. The time zone stays the
-/// session's own: columns without a zone are compared in it.
-fn set_up(statement_timeout: Option<Duration>) -> String {
+/// What is carried as text (intervals, ranges, composites) is written in one form whatever the role's defaults are;
+/// compiling a page's plan costs more than running it. The time zone stays the session's own: columns without a zone are
+/// compared in it.
+fn set_up(statement_timeout: Option<Duration>, access: Access) -> String {
     let timeout = statement_timeout.map_or(0, |t| t.as_millis());
+    let access = match access {
+        Access::Read => "SET default_transaction_read_only = on; ",
+        Access::Write => "SET client_min_messages = warning; ",
+    };
     format!(
-        "SET default_transaction_read_only = on; SET statement_timeout = {timeout}; SET DateStyle = 'ISO'; \
-         SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1; SET jit = off"
+        "{access}SET statement_timeout = {timeout}; SET DateStyle = 'ISO'; \
+         SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1; SET standard_conforming_strings = on; \
+         SET jit = off"
     )
 }

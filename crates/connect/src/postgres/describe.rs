@@ -1,20 +1,22 @@
 //! What a table looks like, from the system catalogues.
 
-use syncline_core::schema::{Field, Stream};
+use syncline_core::schema::{Field, Limits, Stream};
 use tokio_postgres::Row;
 
 use super::{
     bind::Param,
     client::Session,
     error,
-    sql::{self, ColumnSql, Ident, Table},
+    sql::{self, ColumnSql, Ident, Relation, Table},
     types::{Codec, Native},
 };
 use crate::{Error, error::Kind};
 
 /// A table as found, with what is needed to read it.
 pub(super) struct Found {
-    pub(super) table: Table,
+    pub(super) table: Relation,
+    /// Whether it is a table with blocks of its own, all of whose records are its own.
+    pub(super) ordinary: bool,
     pub(super) stream: Stream,
     pub(super) columns: Vec<Column>,
 }
@@ -53,21 +55,31 @@ const RELATION: &str = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkin
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.oid = to_regclass($1::text) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
 
-/// `$1`: the table. One row per column and step of its type: domains lead to what they are made of, arrays to their
-/// elements. An array is known by the function that receives it; the old vectors look like one and are not.
+/// The columns of the table `$1`. What the server computes cannot be written; what it has a value for need not be.
+const OF_TABLE: &str = "SELECT a.attnum, 0 AS depth, a.attname::text AS name, a.attnotnull AS not_null, \
+      a.atttypid AS type, a.atttypmod AS modifier, format_type(a.atttypid, a.atttypmod) AS shown, \
+      a.attgenerated <> '' OR a.attidentity = 'a' AS computed, a.atthasdef OR a.attidentity <> '' AS filled \
+    FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
+
+/// The columns of a statement, as its preparation described them, in the JSON `$1`.
+const OF_STATEMENT: &str = "SELECT a.attnum, 0 AS depth, a.name, false AS not_null, a.type::oid AS type, a.modifier, \
+      format_type(a.type::oid, a.modifier) AS shown, false AS computed, false AS filled \
+    FROM json_to_recordset($1::json) AS a(attnum int2, name text, type int8, modifier int4)";
+
+/// One row per column and step of its type: domains lead to what they are made of, arrays to their elements. An array is
+/// known by the function that receives it; the old vectors look like one and are not.
 const COLUMNS: &str = "WITH RECURSIVE step AS ( \
-    SELECT a.attnum, 0 AS depth, a.attname::text AS name, a.attnotnull AS not_null, a.atttypid AS type, \
-      a.atttypmod AS modifier, format_type(a.atttypid, a.atttypmod) AS shown \
-    FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped \
+    {columns} \
     UNION ALL \
     SELECT s.attnum, s.depth + 1, s.name, s.not_null, \
       CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END, \
-      CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE s.modifier END, s.shown \
+      CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE s.modifier END, s.shown, s.computed, s.filled \
     FROM step s JOIN pg_catalog.pg_type t ON t.oid = s.type \
     WHERE t.typtype = 'd' OR t.typelem <> 0 AND t.typreceive = 'pg_catalog.array_recv'::regproc \
   ) \
   SELECT s.name, s.not_null, s.shown, s.modifier, t.typname::text, n.nspname::text, t.typtype::text, \
-    t.typtype <> 'd' AND t.typelem <> 0 AND t.typreceive = 'pg_catalog.array_recv'::regproc, s.depth \
+    t.typtype <> 'd' AND t.typelem <> 0 AND t.typreceive = 'pg_catalog.array_recv'::regproc, s.depth, \
+    s.computed, s.filled \
   FROM step s JOIN pg_catalog.pg_type t ON t.oid = s.type JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
   ORDER BY s.attnum, s.depth";
 
@@ -95,13 +107,17 @@ pub(super) const STREAMS: &str = "SELECT format('%I.%I', n.nspname, c.relname) \
 /// # Errors
 /// [`Kind::StreamMissing`] when there is no such table or view.
 pub(super) async fn find(session: &Session, name: &str) -> Result<Found, Error> {
+    if name.starts_with('(') {
+        return statement(session, name).await;
+    }
     let relation = relation(session, name).await?;
     let oid: u32 = get(&relation, 0)?;
     let table = Table { schema: Ident(get(&relation, 1)?), name: Ident(get(&relation, 2)?) };
-    let columns = columns(session, oid).await?;
+    let columns = columns(session, OF_TABLE, oid.to_string()).await?;
     let mut stream = Stream {
         name: name.to_owned(),
         id: format!("{}.{}", table.schema.0, table.name.0),
+        dialect: Some("postgres"),
         fields: columns.iter().map(|c| c.field.clone()).collect(),
         ..Stream::default()
     };
@@ -113,7 +129,36 @@ pub(super) async fn find(session: &Session, name: &str) -> Result<Found, Error> 
     for field in &mut stream.fields {
         field.limits.indexed = stream.indexed.contains(&field.name);
     }
-    Ok(Found { table, stream, columns })
+    let (kind, has_children): (String, bool) = (get(&relation, 3)?, get(&relation, 8)?);
+    let ordinary = kind == "r" && !has_children;
+    Ok(Found { table: Relation::Table(table), ordinary, stream, columns })
+}
+
+/// A statement in parentheses as a stream: its columns are those that the server describes. It has no key of its own.
+async fn statement(session: &Session, text: &str) -> Result<Found, Error> {
+    let prepared = session.prepare(&format!("SELECT * FROM {text} AS t")).await;
+    let prepared = prepared.map_err(|e| e.context("the source statement"))?;
+    let described = prepared.columns().iter().enumerate().map(|(at, c)| {
+        serde_json::json!({
+            "attnum": at + 1, "name": c.name(), "type": c.type_().oid(), "modifier": c.type_modifier(),
+        })
+    });
+    let described = serde_json::Value::Array(described.collect()).to_string();
+    let columns = columns(session, OF_STATEMENT, described).await?;
+    for (at, column) in columns.iter().enumerate() {
+        if columns[..at].iter().any(|c| c.field.name == column.field.name) {
+            let message = format!("the source statement has two columns {:?}", column.field.name);
+            return Err(Error::new(Kind::Definition, message).hint("name one of them differently with AS"));
+        }
+    }
+    let stream = Stream {
+        name: text.to_owned(),
+        id: text.to_owned(),
+        dialect: Some("postgres"),
+        fields: columns.iter().map(|c| c.field.clone()).collect(),
+        ..Stream::default()
+    };
+    Ok(Found { table: Relation::Statement(text.to_owned()), ordinary: false, stream, columns })
 }
 
 /// As the server would read the name; where that finds nothing, as it is written: a table that was made with quotes
@@ -138,8 +183,8 @@ fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) ->
     row.try_get(index).map_err(|e| error::of(&e))
 }
 
-async fn columns(session: &Session, oid: u32) -> Result<Vec<Column>, Error> {
-    let rows = session.rows(COLUMNS, &[Param::Text(oid.to_string())]).await?;
+async fn columns(session: &Session, of: &str, which: String) -> Result<Vec<Column>, Error> {
+    let rows = session.rows(&COLUMNS.replace("{columns}", of), &[Param::Text(which)]).await?;
     let mut columns = Vec::new();
     let mut steps: Vec<Step> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
@@ -149,7 +194,11 @@ async fn columns(session: &Session, oid: u32) -> Result<Vec<Column>, Error> {
             None => true,
         };
         if last {
-            columns.push(column(get(row, 0)?, get(row, 1)?, get(row, 2)?, &steps));
+            let mut column = column(get(row, 0)?, get(row, 1)?, get(row, 2)?, &steps);
+            let (computed, filled): (bool, bool) = (get(row, 9)?, get(row, 10)?);
+            column.field.limits.read_only = computed;
+            column.field.limits.required = !column.field.nullable && !filled && !computed;
+            columns.push(column);
             steps.clear();
         }
     }
@@ -204,12 +253,41 @@ fn column(name: String, not_null: bool, shown: String, steps: &[Step]) -> Column
         (None, _) => (qualified, None),
     };
     let kind = native.codec.field_type(base.map_or(-1, |b| b.modifier));
+    let mut field = Field::new(name.clone(), kind, !not_null);
+    // types of others are nowhere else
+    let builtin = steps.iter().all(|s| s.kind != "d" && s.schema == "pg_catalog");
+    field.native = builtin.then(|| shown.clone());
+    field.limits = limits(&native.codec, base);
     Column {
-        sql: ColumnSql { name: Ident(name.clone()), select_as: native.select_as, bind_as, compare_as },
-        field: Field::new(name, kind, !not_null),
+        sql: ColumnSql { name: Ident(name), select_as: native.select_as, bind_as, compare_as },
+        field,
         codec: native.codec,
         sortable: native.sortable,
         shown,
+    }
+}
+
+/// What a column of this type demands of the values that are written into it.
+fn limits(codec: &Codec, base: Option<&Step>) -> Limits {
+    let range = |min: f64, max: f64| Limits { minimum: Some(min), maximum: Some(max), ..Limits::default() };
+    match codec {
+        Codec::Int2 => range(i16::MIN.into(), i16::MAX.into()),
+        Codec::Int4 => range(i32::MIN.into(), i32::MAX.into()),
+        Codec::Oid => range(0.0, u32::MAX.into()),
+        Codec::Text => {
+            let declared = base.filter(|b| matches!(b.name.as_str(), "varchar" | "bpchar") && b.modifier > 4);
+            let max_chars = declared.and_then(|b| usize::try_from(b.modifier - 4).ok());
+            Limits { no_nul: true, max_chars, ..Limits::default() }
+        }
+        Codec::Json | Codec::Jsonb => Limits { valid_json: true, ..Limits::default() },
+        Codec::Date | Codec::Timestamp | Codec::Timestamptz => {
+            Limits { years: Some((-4712, 294_275)), infinity: true, ..Limits::default() }
+        }
+        Codec::List(of) => limits(of, base),
+        Codec::Bool | Codec::Int8 | Codec::Float4 | Codec::Float8 | Codec::Numeric | Codec::Bytea => {
+            Limits::default()
+        }
+        Codec::Time | Codec::Uuid => Limits::default(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The `postgres` source: tables, views and materialised views of PostgreSQL 14 or newer.
+//! The `postgres` connector: tables, views and materialised views of PostgreSQL 14 or newer as a source, tables as a
+//! destination of bulk loads (`database`).
 //!
 //! Start reading at [`Connector`]; `describe` finds a table, `read` lists it, `bound` says where an incremental read must
 //! stop, `types` reads the server's binary values, `sql` renders every statement.
@@ -21,15 +22,22 @@ mod bind;
 mod bound;
 mod client;
 mod config;
+mod database;
 mod describe;
+mod encode;
 mod error;
 mod lookup;
 mod numeric;
 mod read;
 mod rows;
+mod scan;
+mod splice;
 mod sql;
+mod swap;
 mod tls;
+mod tuples;
 mod types;
+mod write;
 
 use std::sync::Arc;
 
@@ -44,10 +52,11 @@ use tokio::sync::Mutex;
 
 use self::{client::Session, config::Settings};
 use crate::{
-    Error, Source,
+    Database, Error, Source,
+    database::sql::Sql,
     error::Kind,
     registry::{self, Context},
-    source::{FETCH_MAX, Fetch, Read, Reader},
+    source::{FETCH_MAX, Fetch, Part, Read, Reader, Scan},
 };
 
 /// The connector. It holds nothing; each opened source has its own sessions.
@@ -64,6 +73,11 @@ impl registry::Connector for Connector {
         let settings = Settings::of(connection, &context.directory)?;
         let session = Session::connect(&settings).await?;
         Ok(Arc::new(Postgres { settings, session: Mutex::new(Some(session)) }))
+    }
+
+    async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
+        let settings = Settings::of(connection, &context.directory)?;
+        Ok(Arc::new(Sql(Arc::new(database::Postgres { settings }))))
     }
 }
 
@@ -104,6 +118,11 @@ impl Source for Postgres {
         Ok(Box::new(open.map_err(|e| e.context(format_args!("stream {:?}", request.stream)))?))
     }
 
+    async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
+        let parts = scan::open(&self.settings, &scan).await;
+        parts.map_err(|e| e.context(format_args!("stream {:?}", scan.read.stream)))
+    }
+
     async fn fetch(&self, request: Fetch) -> Result<Batch, Error> {
         if request.keys.len() > FETCH_MAX {
             let message = format!("{} keys in one look-up; at most {FETCH_MAX}", request.keys.len());
@@ -114,6 +133,10 @@ impl Source for Postgres {
         let found = describe::find(session, &request.stream).await?;
         let batch = lookup::fetch(session, &found, &request).await;
         batch.map_err(|e| e.context(format_args!("stream {:?}", request.stream)))
+    }
+
+    fn derived(&self, stream: &str, columns: &[(String, String)]) -> Result<String, Error> {
+        sql::derived(stream, columns)
     }
 
     async fn duplicate_keys(

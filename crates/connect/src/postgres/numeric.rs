@@ -1,7 +1,9 @@
-//! The binary form of `numeric`, as exact text.
+//! The binary form of `numeric`, from and to exact text.
 //!
 //! Four 16-bit words (digit groups, weight of the first group, sign, digits after the point), then groups of four
 //! decimal digits: `numeric_send` in `src/backend/utils/adt/numeric.c`.
+
+use bytes::{BufMut, BytesMut};
 
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
@@ -79,6 +81,65 @@ fn push_fraction(scale: usize, group: impl Fn(i32) -> u16, out: &mut String) {
 fn digits(group: u16) -> [u8; 4] {
     let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
     [digit(group / 1000), digit(group / 100), digit(group / 10), digit(group)]
+}
+
+/// Appends the binary form of a decimal's text (`-12.50`, `NaN`, `Infinity`; no exponent). Nothing when it is none, or has more
+/// digits than the server takes.
+pub(super) fn encode(text: &str, out: &mut BytesMut) -> Option<()> {
+    let text = text.trim();
+    let special = match text {
+        "NaN" => Some(NAN),
+        "Infinity" => Some(INFINITY),
+        "-Infinity" => Some(NEGATIVE_INFINITY),
+        _ => None,
+    };
+    if let Some(sign) = special {
+        [0, 0, sign, 0].into_iter().for_each(|word| out.put_u16(word));
+        return Some(());
+    }
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (NEGATIVE, digits),
+        None => (0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let scale = u16::try_from(fraction.len()).ok().filter(|s| *s <= 0x3fff)?;
+    let whole = whole.trim_start_matches('0');
+    // groups of four digits on either side of the point
+    let lead = whole.len().div_ceil(4);
+    let mut groups: Vec<u16> = Vec::with_capacity(lead + fraction.len().div_ceil(4));
+    let first = whole.len() - (lead.saturating_sub(1)) * 4;
+    let mut rest = whole;
+    for index in 0..lead {
+        let (group, after) = rest.split_at(if index == 0 { first } else { 4 });
+        groups.push(group.parse().ok()?);
+        rest = after;
+    }
+    let mut rest = fraction;
+    while !rest.is_empty() {
+        let (group, after) = rest.split_at(rest.len().min(4));
+        let value: u16 = group.parse().ok()?;
+        groups.push(value * 10_u16.pow(4 - u32::try_from(group.len()).ok()?));
+        rest = after;
+    }
+    let mut weight = i16::try_from(lead).ok()? - 1;
+    let leading = groups.iter().take_while(|g| **g == 0).count();
+    weight -= i16::try_from(leading).ok()?;
+    let last = groups.iter().rposition(|g| *g != 0).map_or(leading, |at| at + 1);
+    let groups = &groups[leading.min(last)..last];
+    if groups.is_empty() {
+        [0, 0, 0, scale].into_iter().for_each(|word| out.put_u16(word));
+        return Some(());
+    }
+    out.put_u16(u16::try_from(groups.len()).ok()?);
+    out.put_i16(weight);
+    out.put_u16(sign);
+    out.put_u16(scale);
+    groups.iter().for_each(|group| out.put_u16(*group));
+    Some(())
 }
 
 #[cfg(test)]

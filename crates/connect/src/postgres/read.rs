@@ -215,7 +215,7 @@ async fn bounds(session: &Session, found: &Found, request: &Read, plan: &Plan<'_
     Ok(bounds)
 }
 
-fn unusable(column: &Column) -> Error {
+pub(super) fn unusable(column: &Column) -> Error {
     Error::new(
         Kind::Definition,
         format!("column {:?} ({}): the stored cursor is of another type", column.field.name, column.shown),
@@ -223,7 +223,8 @@ fn unusable(column: &Column) -> Error {
     .hint("the column's type was changed: reset the cursor, which reads everything once")
 }
 
-async fn greatest(
+/// The greatest value of a cursor column that a listing can start from.
+pub(super) async fn greatest(
     session: &Session,
     found: &Found,
     column: &Column,

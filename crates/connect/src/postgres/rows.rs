@@ -37,10 +37,24 @@ impl Decoder {
 
     /// Appends one row. A cell that cannot be carried makes its record a problem, not the listing.
     pub(super) fn push(&mut self, row: &Row, builder: &mut BatchBuilder) -> Result<(), Error> {
-        let mut op = RecordOp::Upsert;
-        for (index, column) in self.columns.iter().enumerate() {
+        let mut cells = Vec::with_capacity(self.columns.len());
+        for index in 0..self.columns.len() {
             let raw: Raw<'_> = row.try_get(index).map_err(|e| error::of(&e))?;
-            let value = match raw.0.map(|raw| column.codec.decode(raw, &mut self.scratch)) {
+            cells.push(raw.0);
+        }
+        self.push_fields(cells.into_iter(), builder)
+    }
+
+    /// Appends one record from the binary forms of its cells.
+    pub(super) fn push_fields<'r>(
+        &mut self,
+        fields: impl Iterator<Item = Option<&'r [u8]>>,
+        builder: &mut BatchBuilder,
+    ) -> Result<(), Error> {
+        let mut op = RecordOp::Upsert;
+        let mut pushed = 0;
+        for (index, (column, raw)) in self.columns.iter().zip(fields).enumerate() {
+            let value = match raw.map(|raw| column.codec.decode(raw, &mut self.scratch)) {
                 None => Value::Null,
                 Some(Ok(value)) => value,
                 Some(Err(misfit)) => {
@@ -49,10 +63,14 @@ impl Decoder {
                     Value::Null
                 }
             };
-            if self.tombstone == Some(index) && raw.0.is_some() && value != Value::Boolean(false) {
+            if self.tombstone == Some(index) && raw.is_some() && value != Value::Boolean(false) {
                 op = RecordOp::Delete;
             }
             builder.push(index, &value).map_err(|e| Error::new(Kind::Protocol, e.to_string()))?;
+            pushed += 1;
+        }
+        if pushed != self.columns.len() {
+            return Err(Error::new(Kind::Protocol, "a record with another number of cells"));
         }
         builder.end_record(op);
         Ok(())

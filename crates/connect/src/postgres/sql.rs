@@ -32,23 +32,69 @@ impl Display for Table {
     }
 }
 
+/// What is read: a table, or a statement in parentheses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Relation {
+    Table(Table),
+    Statement(String),
+}
+
+impl Display for Relation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(table) => table.fmt(f),
+            Self::Statement(text) => f.write_str(text),
+        }
+    }
+}
+
 /// A table name as users write it: `projects`, `public.projects`, `"Odd.Name"."x"`. Without quotes it is folded to lower
 /// case as the server does; `exact` leaves it as it was written.
 ///
 /// Returns the name quoted, for `to_regclass`; nothing when it is not a name.
 pub(super) fn table_name(text: &str, exact: bool) -> Option<String> {
+    let parts = name_parts(text, exact)?;
+    Some(parts.into_iter().map(|part| Ident(part).to_string()).collect::<Vec<_>>().join("."))
+}
+
+/// The parts of the name of a table that is to be made: one or two. Capitals without quotes are folded, as the server does.
+pub(super) fn table_parts(text: &str) -> Option<Vec<String>> {
+    name_parts(text, false)
+}
+
+fn name_parts(text: &str, exact: bool) -> Option<Vec<String>> {
     let mut parts: Vec<String> = Vec::new();
     let mut rest = text.trim();
     loop {
         let part;
         (part, rest) = name_part(rest, exact)?;
-        parts.push(Ident(part).to_string());
+        parts.push(part);
         match rest.strip_prefix('.') {
             Some(next) => rest = next,
             None => break,
         }
     }
-    (rest.is_empty() && parts.len() <= 2).then(|| parts.join("."))
+    (rest.is_empty() && parts.len() <= 2).then_some(parts)
+}
+
+/// A stream with further columns that the server computes.
+///
+/// # Errors
+/// When the stream is not the name of a table.
+pub(super) fn derived(stream: &str, columns: &[(String, String)]) -> Result<String, crate::Error> {
+    let from = if stream.starts_with('(') {
+        stream.to_owned()
+    } else {
+        table_name(stream, false).ok_or_else(|| {
+            crate::Error::new(
+                crate::error::Kind::Definition,
+                format!("{stream:?} is not the name of a table"),
+            )
+        })?
+    };
+    let columns: Vec<_> =
+        columns.iter().map(|(name, sql)| format!("({sql}) AS {}", Ident(name.clone()))).collect();
+    Ok(format!("(SELECT t.*, {} FROM {from} AS t)", columns.join(", ")))
 }
 
 /// The first part of a dotted name, and what follows it.
@@ -88,15 +134,24 @@ pub(super) struct ColumnSql {
 }
 
 impl ColumnSql {
-    fn selected(&self) -> String {
+    pub(super) fn selected(&self) -> String {
         match self.select_as {
             Some(kind) => format!("t.{}::{kind}", self.name),
             None => self.plain(),
         }
     }
 
-    fn plain(&self) -> String {
+    pub(super) fn plain(&self) -> String {
         format!("t.{}", self.name)
+    }
+
+    /// A setting of the session as a value to compare the column with: COPY takes no parameters.
+    pub(super) fn setting(&self, name: &str) -> String {
+        let setting = format!("current_setting('{name}')::{}", self.bind_as);
+        match &self.compare_as {
+            Some(kind) => format!("{setting}::{kind}"),
+            None => setting,
+        }
     }
 
     /// Parameter `n` as a value to compare the column with.
@@ -122,7 +177,7 @@ pub(super) enum Upper {
 /// A listing of a table. Columns are borrowed from the description.
 #[derive(Debug)]
 pub(super) struct Listing<'a> {
-    pub(super) table: &'a Table,
+    pub(super) table: &'a Relation,
     pub(super) columns: Vec<&'a ColumnSql>,
     pub(super) key: Vec<&'a ColumnSql>,
     /// The cursor column of an incremental listing.
@@ -197,7 +252,7 @@ fn selected(columns: &[&ColumnSql]) -> String {
 }
 
 /// The records with `rows` keys. Parameters: the key values, row by row.
-pub(super) fn fetch(table: &Table, columns: &[&ColumnSql], key: &[&ColumnSql], rows: usize) -> String {
+pub(super) fn fetch(table: &Relation, columns: &[&ColumnSql], key: &[&ColumnSql], rows: usize) -> String {
     let width = key.len();
     let tuple = |row: usize| {
         let values: Vec<_> = key.iter().enumerate().map(|(i, c)| c.param(row * width + i + 1)).collect();
@@ -212,7 +267,7 @@ pub(super) fn fetch(table: &Table, columns: &[&ColumnSql], key: &[&ColumnSql], r
 }
 
 /// Keys that occur more than once. Keys with a null are no keys, so they are not counted.
-pub(super) fn duplicates(table: &Table, key: &[&ColumnSql], limit: usize) -> String {
+pub(super) fn duplicates(table: &Relation, key: &[&ColumnSql], limit: usize) -> String {
     let plain: Vec<_> = key.iter().map(|c| c.plain()).collect();
     format!(
         "SELECT {} FROM {table} AS t WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT {limit}",
@@ -223,7 +278,7 @@ pub(super) fn duplicates(table: &Table, key: &[&ColumnSql], limit: usize) -> Str
 }
 
 /// The greatest value of a cursor column that a listing can start from. Not `max`, which not every sortable type has.
-pub(super) fn greatest(table: &Table, cursor: &ColumnSql, upper: Upper) -> String {
+pub(super) fn greatest(table: &Relation, cursor: &ColumnSql, upper: Upper) -> String {
     let below = match upper {
         Upper::Infinity => format!("< 'Infinity'::{}", cursor.bind_as),
         Upper::Bound | Upper::Open => "IS NOT NULL".to_owned(),
@@ -243,8 +298,12 @@ mod tests {
         ColumnSql { name: Ident(name.into()), select_as: None, bind_as: bind_as.into(), compare_as: None }
     }
 
-    fn odd_table() -> Table {
-        Table { schema: Ident("Odd.Schema".into()), name: Ident("say \"hi\"".into()) }
+    fn table(schema: &str, name: &str) -> Relation {
+        Relation::Table(Table { schema: Ident(schema.into()), name: Ident(name.into()) })
+    }
+
+    fn odd_table() -> Relation {
+        table("Odd.Schema", "say \"hi\"")
     }
 
     #[test]
@@ -304,7 +363,7 @@ mod tests {
 
     #[test]
     fn incremental_pages_walk_cursor_and_key_below_the_bound() {
-        let table = Table { schema: Ident("public".into()), name: Ident("t".into()) };
+        let table = table("public", "t");
         let (id, at) = (column("id", "uuid"), column("at", "timestamptz"));
         let listing = Listing {
             table: &table,
@@ -335,7 +394,7 @@ mod tests {
 
     #[test]
     fn look_ups() {
-        let table = Table { schema: Ident("public".into()), name: Ident("t".into()) };
+        let table = table("public", "t");
         let (id, net) = (
             column("id", "int8"),
             ColumnSql {

@@ -5,7 +5,7 @@ use super::{Dialect, UpdateForm};
 use crate::database::{Column, Gone, Shape};
 
 /// Name of the staging table's flag of tombstones.
-pub(in crate::database) const TOMBSTONE: &str = "syncline_tombstone";
+pub(crate) const TOMBSTONE: &str = "syncline_tombstone";
 
 /// A table: its schema, where the database has those, and its name; as they are, not quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

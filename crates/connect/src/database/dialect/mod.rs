@@ -12,7 +12,7 @@ mod tables;
 
 use syncline_core::schema::FieldType;
 
-pub(in crate::database) use self::state::STATE;
+pub(crate) use self::{merge::TOMBSTONE, state::STATE};
 pub use self::{
     merge::{MergeSql, Named, Which},
     tables::Layout,

@@ -4,7 +4,7 @@
 use super::{Dialect, Named};
 
 /// Name of the table.
-pub(in crate::database) const STATE: &str = "syncline_state";
+pub(crate) const STATE: &str = "syncline_state";
 
 impl Dialect {
     /// Makes the table of states beside the loaded tables.

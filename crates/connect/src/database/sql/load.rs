@@ -225,7 +225,7 @@ impl<S: Server> Loading<S> {
     async fn transact(&mut self, commit: &Commit) -> Result<Outcome, Error> {
         self.check_epoch().await?;
         if self.server.dialect().transactional_ddl {
-            self.change(&commit.changes).await?;
+            self.change().await?;
         }
         let mut outcome = Outcome::default();
         if self.staged {
@@ -258,24 +258,35 @@ impl<S: Server> Loading<S> {
         if now == Some(epoch) { Ok(()) } else { Err(overtaken(&self.tables.table)) }
     }
 
-    async fn change(&mut self, changes: &[Change]) -> Result<(), Error> {
-        let dialect = self.server.dialect();
-        for change in changes {
-            let sql = match change {
-                // a table that will be replaced is made by the swap
-                Change::Create { .. } if self.tables.shape.takes_place => continue,
-                Change::Create { key } => dialect
-                    .create_table(&self.tables.table, Layout { columns: &self.tables.shape.columns, key }),
-                Change::Add(column) => dialect.add_column(&self.tables.table, column),
-                Change::Widen(column) => dialect.widen_column(&self.tables.table, column),
-            };
-            if !sql.is_empty() {
-                self.run(&sql)
-                    .await
-                    .map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
-            }
+    /// Changes the table as the shape wants. A staging table that takes its place was made with the changes.
+    async fn change(&mut self) -> Result<(), Error> {
+        if self.tables.shape.takes_place {
+            return Ok(());
+        }
+        for sql in self
+            .tables
+            .shape
+            .changes
+            .iter()
+            .filter_map(|c| self.render(c, &self.tables.table))
+            .collect::<Vec<_>>()
+        {
+            self.run(&sql).await.map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
         }
         Ok(())
+    }
+
+    /// The statement of a change; `None`: the database needs none.
+    fn render(&self, change: &Change, table: &Named) -> Option<String> {
+        let dialect = self.server.dialect();
+        let sql = match change {
+            Change::Create { key } => {
+                dialect.create_table(table, Layout { columns: &self.tables.shape.columns, key })
+            }
+            Change::Add(column) => dialect.add_column(table, column),
+            Change::Widen(column) => dialect.widen_column(table, column),
+        };
+        (!sql.is_empty()).then_some(sql)
     }
 
     async fn merge_staged(&mut self, commit: &Commit, outcome: &mut Outcome) -> Result<(), Error> {
@@ -391,6 +402,13 @@ impl<S: Server> Load for Loading<S> {
         let stage = self.tables.stage();
         server.make_staging(&mut self.link, &stage).await?;
         self.staged = true;
+        if shape.takes_place && self.tables.found.is_some() {
+            let staging = &self.tables.staging;
+            for sql in shape.changes.iter().filter_map(|c| self.render(c, staging)).collect::<Vec<_>>() {
+                self.run(&sql).await?;
+            }
+        }
+        let stage = self.tables.stage();
         server.writers(&mut self.link, &stage, writers).await
     }
 
@@ -519,7 +537,7 @@ impl<S: Server> Load for Loading<S> {
             }
         }
         if !server.dialect().transactional_ddl {
-            self.change(&commit.changes).await?;
+            self.change().await?;
         }
         self.run(server.dialect().begin).await?;
         let outcome = match self.transact(commit).await {
