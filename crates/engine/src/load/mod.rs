@@ -1,0 +1,14 @@
+//! Loads of tables and files: whole batches go into a staging table of the destination, and everything else happens in one
+//! transaction there, cursor included. No ledger, no intents: what the destination committed is what happened.
+//!
+//! Start reading at [`run`]: the life of a load. [`bind`] finds out what is loaded, [`project`] turns source records into
+//! rows, [`stage`] moves them, [`plan`] looks at what a load would do.
+
+pub mod bind;
+pub mod plan;
+mod project;
+mod reading;
+pub mod run;
+mod stage;
+
+pub use bind::Table;
