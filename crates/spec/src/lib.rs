@@ -29,7 +29,10 @@
 #![warn(missing_docs)]
 
 mod connections;
+mod destination;
+mod expressions;
 mod fields;
+mod from;
 mod json_schema;
 mod keys;
 mod places;
@@ -42,6 +45,7 @@ mod scalars;
 mod schedule;
 mod source;
 mod sync;
+mod tables;
 mod template;
 mod tree;
 mod units;
