@@ -128,7 +128,11 @@ fn stream(
     let others: Vec<_> = KEYS.iter().filter(|key| **key != own).filter_map(|key| to.get(key)).collect();
     for spot in &others {
         let message = format!("{} is not for connections of type {}", spot.path, destination.type_name());
-        let what = if to.gives(own) { format!("{own} says it") } else { format!("did you mean {own:?}?") };
+        let what = if to.gives(own) {
+            format!("remove it: {own} says where")
+        } else {
+            format!("did you mean {own:?}?")
+        };
         reader.error(spot.key, &spot.path, message, Some(what));
     }
     if to.gives(own) {

@@ -76,7 +76,7 @@ impl<'f> Reader<'f> {
     pub(crate) fn note_schedule(&mut self, spot: &Spot<'_>) {
         if !std::mem::replace(&mut self.scheduled, true) {
             let message = "schedules run under `syncline serve`, which is not in this version";
-            let hint = "until then, start `syncline run --schedule NAME`, which runs with a schedule's options, from cron or a timer"
+            let hint = "until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says"
                 .to_owned();
             self.warning(spot.key, &spot.path, message, Some(hint));
         }

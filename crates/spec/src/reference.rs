@@ -72,7 +72,9 @@ fn every_key_is_in_the_reference() {
             missing.push_str(&format!("{heading}: {row}\n"));
         }
         let rows = text.lines().filter(|line| line.starts_with("| `")).count();
-        assert_eq!(rows, shape.keys.len(), "rows under {heading}; not found:\n{missing}");
+        if rows > shape.keys.len() {
+            missing.push_str(&format!("{heading}: {} rows instead of {rows}\n", shape.keys.len()));
+        }
     }
     assert!(missing.is_empty(), "docs/project-file.md lacks these rows:\n{missing}");
 }

@@ -67,13 +67,15 @@ pub(crate) fn read(
     for draft in &own {
         destination.tables_only(reader, &draft.record, &["lookback", "prepurge", "reindex"]);
     }
-    let defaults = if destination.loads() { defaults } else { &[] };
+    let defaults = if destination.is_api() { &[] } else { defaults };
     let mut schedules = Vec::new();
     for default in defaults {
         let over = own.iter().find(|draft| draft.name.is_some() && draft.name == default.name);
         let layers: Vec<&Draft<'_>> = over.into_iter().chain([default]).collect();
         let schedule = join(reader, &layers, &[]);
-        check_mode(reader, sync, &layers, &schedule, means);
+        if destination.loads() {
+            check_mode(reader, sync, &layers, &schedule, means);
+        }
         schedules.push(schedule);
     }
     let names: BTreeSet<_> = defaults.iter().filter_map(|d| d.name.as_ref()).collect();
@@ -82,12 +84,14 @@ pub(crate) fn read(
         check_mode(reader, sync, &[draft], &schedule, means);
         schedules.push(schedule);
     }
+    if let Some(spot) = sync.get("schedule") {
+        reader.note_schedule(&spot);
+    }
     schedules
 }
 
 /// One schedule or a list of them.
 fn own<'t>(reader: &mut Reader<'_>, spot: &Spot<'t>) -> Vec<Draft<'t>> {
-    reader.note_schedule(spot);
     match &spot.node.value {
         Value::List(_) => {
             let items = reader.items(spot, "schedules").unwrap_or_default();

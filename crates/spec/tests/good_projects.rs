@@ -46,7 +46,7 @@ fn the_design_s_example() {
     assert_eq!(
         problems(DESIGN),
         "p.yaml:25:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start \
-         `syncline run` from cron or a timer\n"
+         `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says\n"
     );
     // Neither the project nor anything in it shows a secret.
     assert!(!format!("{loaded:?}").contains("hunter2"));
