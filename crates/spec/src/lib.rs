@@ -8,7 +8,8 @@
 //! [`Loaded::warning`] let those checks point at the line of the file that they are about.
 //!
 //! Start reading at [`parse`], then `keys` (the one table of every key of the format, from which the unknown-key check,
-//! the JSON Schema and the reference follow) and `sync` (how one sync is read).
+//! the JSON Schema and the reference follow), `sync` (how one sync is read) and `destination` (what a sync into a table has
+//! that one into an API has not, and the other way round).
 //!
 //! ```
 //! struct Nothing;

@@ -20,7 +20,7 @@ const fn connector(name: &'static str, loads: bool, writes: &'static [Write]) ->
 }
 
 /// A database, files and an API.
-static CONNECTORS: &[ConnectorSpec] = &[
+pub(crate) static CONNECTORS: &[ConnectorSpec] = &[
     connector("mysql", true, &[Write::Append, Write::Upsert, Write::Mirror, Write::Replace]),
     connector("files", true, &[Write::Append, Write::Replace]),
     connector("sharepoint", false, &[Write::Upsert, Write::Mirror]),
@@ -170,6 +170,19 @@ fn every_key_of_a_table() {
     assert_eq!(sync.fields.iter().map(|f| f.to.as_str()).collect::<Vec<_>>(), ["id", "net", "big"]);
     assert!(matches!(&sync.fields[1].from, Origin::Sql(sql) if sql == "round(net, 2)"));
     assert!(sync.rest);
+}
+
+#[test]
+fn a_project_of_tables() {
+    let loaded = load(include_str!("files/tables.yaml"));
+    assert_eq!(rendered(&loaded.warnings), format!("p.yaml:7:3: {NOT_YET}\n"));
+    let syncs = &loaded.project.syncs;
+    assert_eq!(syncs.iter().map(|s| s.schedules.len()).collect::<Vec<_>>(), [3, 3, 3]);
+    assert_eq!(
+        syncs[1].from.stream,
+        "(SELECT o.*, c.name AS customer\nFROM orders o JOIN customers c ON c.id = o.customer_id)"
+    );
+    assert_eq!((syncs[2].to.stream.as_str(), syncs[2].write), ("orders.csv", Write::Append));
 }
 
 #[test]
@@ -500,5 +513,10 @@ fn schedules_that_cannot_be() {
             r#"9:60: "${CLIENT_SECRET} x" is not a name; names are made of letters, digits, _, - and ., start with a letter, a digit or _, and have at most 63 characters"#,
             r#"9:103: defaults.schedule[2].lookback must be a number from 0 to 1000, not "1001""#,
         ],
+    );
+    let many = vec!["{ every: 1h }"; 101].join(", ");
+    check(
+        &format!("    schedule: [{many}]\n"),
+        &["7:5: 101 schedules; at most 100 are allowed", &format!("7:5: {NOT_YET}")],
     );
 }
