@@ -141,6 +141,18 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, conflicts_with = "parked")]
     pub(crate) mode: Option<ModeArg>,
 
+    /// Run as this schedule says: its mode, lookback, prepurge and reindex; --mode goes before it
+    #[arg(long, value_name = "NAME", conflicts_with = "parked")]
+    pub(crate) schedule: Option<String>,
+
+    /// Replace the tables as a whole in a full run, instead of merging into them
+    #[arg(long, conflicts_with = "parked")]
+    pub(crate) prepurge: bool,
+
+    /// Rebuild the tables' indexes after the run
+    #[arg(long, conflicts_with = "parked")]
+    pub(crate) reindex: bool,
+
     /// One JSON event per line
     #[arg(long)]
     pub(crate) json: bool,

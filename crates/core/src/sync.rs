@@ -19,7 +19,7 @@ pub struct Sync {
     pub write: Write,
     /// What happens to destination records whose source record is gone.
     pub deletes: Deletes,
-    /// Destination field ← source field or expression, in the user's order.
+    /// Destination field ← source field or expression, in the user's order; empty only with `rest`.
     pub fields: Vec<FieldMap>,
     /// First match wins; no match: `to.stream`.
     pub routes: Vec<Route>,
@@ -31,7 +31,7 @@ pub struct Sync {
     pub batch: usize,
     /// Whether every source column that no field reads is written under its own name (tables only).
     pub rest: bool,
-    /// When it runs, and how; several by mode.
+    /// When it runs, and how; several by mode. The project's defaults are merged in; each name stands here once.
     pub schedules: Vec<Schedule>,
 }
 
@@ -40,7 +40,8 @@ pub struct Sync {
 pub struct From {
     /// Name of the connection.
     pub connection: String,
-    /// Table, view or resource, as the user wrote it (`public.projects`), or a statement in parentheses (`(select …)`).
+    /// Table, view or resource, as the user wrote it (`public.projects`), or a statement in parentheses (`(select …)`,
+    /// without a semicolon), whose key is always [`KeyColumns::Columns`] or [`KeyColumns::Hashed`].
     pub stream: String,
     /// What full runs read instead: a stream in the same form.
     pub mass_query: Option<String>,

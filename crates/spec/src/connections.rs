@@ -5,8 +5,8 @@ use syncline_core::connection::{Connection, ConnectorSpec, OptionKind, OptionSpe
 
 use crate::{
     keys::CONNECTION,
-    problem::{any_of, did_you_mean, nearest},
-    reader::{Reader, Spot},
+    problem::{any_of, did_you_mean, echo, nearest},
+    reader::{Reader, Record, Spot},
     tree::{Scalar, Value},
 };
 
@@ -35,7 +35,7 @@ pub(crate) fn read<'c>(
     let Some(entries) = reader.named(spot, "connections") else { return Vec::new() };
     check_count(reader, spot, entries.len(), "connections");
     let read = entries.iter().take(NAMED_MAX).map(|(name, spot)| {
-        check_name(reader, spot, name);
+        check_name(reader, spot, name, &echo(name));
         connection(reader, spot, name, connectors)
     });
     read.collect()
@@ -170,13 +170,71 @@ fn stands_in_clear(scalar: &Scalar) -> bool {
     password.is_some_and(|p| !p.is_empty() && !p.contains("${"))
 }
 
-/// Whether a name can be used on a command line, as a file name and in a path, without quotes.
-pub(crate) fn check_name(reader: &mut Reader<'_>, spot: &Spot<'_>, name: &str) {
+/// What a connection is used for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Role {
+    Source,
+    Destination,
+}
+
+impl Role {
+    fn fits(self, connector: &ConnectorSpec) -> bool {
+        match self {
+            Self::Source => connector.source,
+            Self::Destination => connector.destination,
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Source => "read from",
+            Self::Destination => "written to",
+        }
+    }
+}
+
+/// The connection that one side of a sync names, when it exists and can play the role.
+pub(crate) fn used<'n, 'c>(
+    reader: &mut Reader<'_>,
+    side: &Record<'_>,
+    named: &'n [Named<'c>],
+    role: Role,
+) -> Option<&'n Named<'c>> {
+    let name = side.text(reader, "connection")?;
+    let spot = side.get("connection")?;
+    let fitting: Vec<&str> =
+        named.iter().filter(|n| n.connector.is_none_or(|c| role.fits(c))).map(|n| n.name.as_str()).collect();
+    let what = format!("connections that can be {}", role.verb());
+    let Some(found) = named.iter().find(|n| n.name == name) else {
+        let message = format!("{} {} is not a connection", spot.path, reader.shown(&spot));
+        reader.error(spot.node.place, &spot.path, message, did_you_mean(&name, &fitting, &what));
+        return None;
+    };
+    match found.connector {
+        Some(connector) if !role.fits(connector) => {
+            let message = format!(
+                "{} {} is of type {}, which cannot be {}",
+                spot.path,
+                reader.shown(&spot),
+                connector.name,
+                role.verb()
+            );
+            let hint = (!fitting.is_empty()).then(|| format!("{what}: {}", fitting.join(", ")));
+            reader.error(spot.node.place, &spot.path, message, hint);
+            None
+        }
+        _ => Some(found),
+    }
+}
+
+/// Whether a name can be used on a command line, as a file name and in a path, without quotes. `shown` is how the file
+/// has it.
+pub(crate) fn check_name(reader: &mut Reader<'_>, spot: &Spot<'_>, name: &str, shown: &str) {
     let valid = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && name.len() <= NAME_CHARS_MAX;
     if !valid {
-        let message = format!("{} is not a name", crate::problem::echo(name));
+        let message = format!("{shown} is not a name");
         let hint = format!(
             "names are made of letters, digits, _, - and ., start with a letter, a digit or _, and have at most {NAME_CHARS_MAX} characters"
         );

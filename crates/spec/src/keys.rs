@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     Size,
     /// CEL.
     Expression,
+    /// A statement or an expression in the words of a database.
+    Sql,
     /// Any single value.
     Scalar,
     Words(&'static Words),
@@ -94,9 +96,26 @@ pub(crate) static PROJECT: Shape = Shape {
             "flows",
             "jobs",
         ]),
+        optional(
+            "defaults",
+            Kind::Shape(&DEFAULTS),
+            "",
+            "What every sync into a table has unless it says otherwise.",
+        ),
         optional("store", Kind::Shape(&STORE), "", "Where Syncline keeps what it knows about both sides.")
             .also(&["state", "database", "ledger"]),
     ],
+};
+
+pub(crate) static DEFAULTS: Shape = Shape {
+    title: "defaults",
+    keys: &[optional(
+        "schedule",
+        Kind::List(&Kind::Shape(&SCHEDULE)),
+        "",
+        "Schedules, each with a name; a sync overrides them by name.",
+    )
+    .also(&["schedules"])],
 };
 
 pub(crate) static STORE: Shape = Shape {
@@ -142,7 +161,7 @@ pub(crate) static SYNC: Shape = Shape {
         optional(
             "write",
             Kind::Words(&WRITES),
-            "upsert",
+            "upsert; for files replace",
             "How records are written; mirror also removes what the source no longer has.",
         )
         .also(&["write_mode", "disposition"]),
@@ -152,9 +171,10 @@ pub(crate) static SYNC: Shape = Shape {
             "ignore; with mirror: delete",
             "What happens to a destination record whose source record is gone.",
         ),
-        required(
+        optional(
             "fields",
             Kind::Named(&Kind::Either(&[Kind::Text, Kind::Shape(&FIELD)])),
+            "for tables every source column; for lists required",
             "Destination field: source column, or a map.",
         )
         .also(&["columns", "mapping", "mappings", "map"]),
@@ -188,9 +208,10 @@ pub(crate) static SYNC: Shape = Shape {
         optional(
             "schedule",
             Kind::Either(&[Kind::Shape(&SCHEDULE), Kind::List(&Kind::Shape(&SCHEDULE))]),
-            "",
-            "When to run. Kept as a note: schedules run under `syncline serve`, which is not in this version.",
-        ),
+            "those of `defaults`",
+            "When to run, and what is different then; nothing starts them in this version, see schedule.",
+        )
+        .also(&["schedules"]),
     ],
 };
 
@@ -198,8 +219,26 @@ pub(crate) static FROM: Shape = Shape {
     title: "from",
     keys: &[
         required("connection", Kind::Text, "Name of a connection that can be read from."),
-        required("table", Kind::Text, "Table or view, with its schema where it has one.")
-            .also(&["stream", "view", "name", "from", "list"]),
+        optional(
+            "table",
+            Kind::Text,
+            "",
+            "Table or view, with its schema where it has one. Exactly one of `table` and `query` is given.",
+        )
+        .also(&["stream", "view", "name", "from", "list", "path"]),
+        optional(
+            "query",
+            Kind::Sql,
+            "",
+            "Statement that gives the records, in the source's own words; needs `key`.",
+        )
+        .also(&["sql", "select", "statement"]),
+        optional(
+            "mass_query",
+            Kind::Sql,
+            "",
+            "Tables only: statement that full runs read instead of `table` or `query`.",
+        ),
         optional(
             "key",
             Kind::Either(&[Kind::Words(&KEY_WORDS), Kind::Texts, Kind::Shape(&KEY)]),
@@ -222,9 +261,9 @@ pub(crate) static FROM: Shape = Shape {
         ),
         optional(
             "tombstone",
-            Kind::Text,
+            Kind::Either(&[Kind::Text, Kind::Shape(&TOMBSTONE)]),
             "",
-            "Column that is set (or true) on a record that was deleted softly in the source.",
+            "Column that is set (or true) on a record that was deleted softly in the source, or a map.",
         ),
         optional(
             "filter",
@@ -251,12 +290,92 @@ pub(crate) static KEY: Shape = Shape {
     ],
 };
 
+pub(crate) static TOMBSTONE: Shape = Shape {
+    title: "tombstone",
+    keys: &[
+        required("column", Kind::Text, "The column.").also(&["field", "name"]),
+        optional(
+            "values",
+            Kind::Texts,
+            "any but null and false",
+            "Tables only: the values of it that say \"deleted\", where it is a status.",
+        )
+        .also(&["value"]),
+    ],
+};
+
 pub(crate) static TO: Shape = Shape {
     title: "to",
     keys: &[
         required("connection", Kind::Text, "Name of a connection that can be written to."),
-        required("list", Kind::Text, "List (or table) for records that no route takes: title, path or id.")
-            .also(&["table", "stream", "name"]),
+        optional(
+            "list",
+            Kind::Text,
+            "",
+            "APIs only, required there: list for records that no route takes, by title, path or id.",
+        )
+        .also(&["stream", "name"]),
+        optional(
+            "table",
+            Kind::Text,
+            "`from.table`",
+            "Databases only: table, with its schema where it has one.",
+        ),
+        optional("path", Kind::Text, "`from.table`", "Files only: the file.").also(&["file"]),
+        optional(
+            "schema",
+            Kind::Words(&SCHEMA_POLICIES),
+            "evolve",
+            "Tables only: what happens when the source has columns or types that the table lacks.",
+        )
+        .also(&["schema_policy", "evolution"]),
+        optional(
+            "match",
+            Kind::Texts,
+            "what the key is mapped to",
+            "Databases only: destination columns that say \"same record\".",
+        )
+        .also(&["match_on", "on", "key"]),
+        optional(
+            "update",
+            Kind::Texts,
+            "all but `match`",
+            "Databases only: destination columns that are updated.",
+        )
+        .also(&["update_columns"]),
+        optional(
+            "insert",
+            Kind::Texts,
+            "all",
+            "Databases only: destination columns that are given to a new record.",
+        )
+        .also(&["insert_columns"]),
+        optional(
+            "update_when",
+            Kind::Sql,
+            "",
+            "Databases only: condition over `s` (the source's record) and `d` (the destination's); only then is a record updated.",
+        ),
+        optional(
+            "after",
+            Kind::List(&Kind::Sql),
+            "",
+            "Databases only: statements that run after the load, in its transaction; at most 100.",
+        )
+        .also(&["post", "post_processor", "hooks"]),
+        optional(
+            "lock_timeout",
+            Kind::Duration,
+            "30s",
+            "Databases only: how long to wait for locks that others hold.",
+        ),
+        optional(
+            "parallel",
+            Kind::Integer { min: 1, max: 64 },
+            "one per core, at most 4",
+            "Tables only: most ranges that are read and staged at once.",
+        )
+        .also(&["parallelism", "threads"]),
     ],
 };
 
@@ -282,6 +401,12 @@ pub(crate) static DELETES: Shape = Shape {
             "false",
             "Whether a record that stops matching `from.filter` counts as gone.",
         ),
+        optional(
+            "detect",
+            Kind::Words(&DETECTS),
+            "listing",
+            "Databases only: how it is found out that records are gone.",
+        ),
     ],
 };
 
@@ -296,13 +421,19 @@ pub(crate) static GUARD: Shape = Shape {
 pub(crate) static FIELD: Shape = Shape {
     title: "field",
     keys: &[
-        optional("from", Kind::Text, "", "Source column. Exactly one of `from` and `cel` is given.")
+        optional("from", Kind::Text, "", "Source column. Exactly one of `from`, `cel` and `sql` is given.")
             .also(&["column", "source"]),
         optional("cel", Kind::Expression, "", "CEL expression over source columns.").also(&[
             "expression",
             "expr",
             "transform",
         ]),
+        optional(
+            "sql",
+            Kind::Sql,
+            "",
+            "Tables only: expression in the source's own SQL, which the source evaluates.",
+        ),
         optional(
             "direction",
             Kind::Words(&DIRECTIONS),
@@ -340,11 +471,31 @@ pub(crate) static ADOPT: Shape = Shape {
 pub(crate) static SCHEDULE: Shape = Shape {
     title: "schedule",
     keys: &[
+        optional("name", Kind::Text, "", "Name, for `run --schedule` and for overriding a default."),
         optional("every", Kind::Duration, "", "Interval. Exactly one of `every` and `cron` is given."),
         optional("cron", Kind::Text, "", "Five fields: minute, hour, day of month, month, day of week."),
         optional("zone", Kind::Text, "UTC", "IANA time zone of `cron`, such as `Europe/Berlin`.")
             .also(&["timezone", "tz"]),
         optional("mode", Kind::Words(&MODES), "", "Mode of these runs, where it differs from the sync's."),
+        optional(
+            "lookback",
+            Kind::Number { min: 0.0, max: 1000.0 },
+            "0",
+            "Tables only: an incremental run reads from the last successful start less `every` times this, where that is below the cursor.",
+        ),
+        optional(
+            "prepurge",
+            Kind::Boolean,
+            "false",
+            "Tables only: a full run replaces the table as a whole instead of merging into it.",
+        ),
+        optional(
+            "reindex",
+            Kind::Boolean,
+            "false",
+            "Tables only: the table's indexes are rebuilt after the run.",
+        ),
+        optional("enabled", Kind::Boolean, "true", "Whether it is in force."),
     ],
 };
 
@@ -353,14 +504,9 @@ pub(crate) static MODES: Words = Words {
     refused: &[("changes", "reading a change log is not in this version")],
 };
 
-pub(crate) static WRITES: Words = Words {
-    words: &["upsert", "mirror"],
-    refused: &[
-        ("append", "append is not for this kind of destination, which is written by key"),
-        ("replace", "replace is not for this kind of destination, which is written by key"),
-    ],
-};
-
+pub(crate) static WRITES: Words = Words { words: &["append", "upsert", "mirror", "replace"], refused: &[] };
+pub(crate) static SCHEMA_POLICIES: Words = Words { words: &["evolve", "freeze"], refused: &[] };
+pub(crate) static DETECTS: Words = Words { words: &["listing", "keys"], refused: &[] };
 pub(crate) static DELETE_POLICIES: Words = Words { words: &["ignore", "soft", "delete"], refused: &[] };
 pub(crate) static KEY_WORDS: Words = Words { words: &["primary"], refused: &[] };
 pub(crate) static HASHED_WORDS: Words = Words { words: &["all"], refused: &[] };

@@ -8,7 +8,8 @@
 //! [`Loaded::warning`] let those checks point at the line of the file that they are about.
 //!
 //! Start reading at [`parse`], then `keys` (the one table of every key of the format, from which the unknown-key check,
-//! the JSON Schema and the reference follow) and `sync` (how one sync is read).
+//! the JSON Schema and the reference follow), `sync` (how one sync is read) and `destination` (what a sync into a table has
+//! that one into an API has not, and the other way round).
 //!
 //! ```
 //! struct Nothing;
@@ -29,7 +30,10 @@
 #![warn(missing_docs)]
 
 mod connections;
+mod destination;
+mod expressions;
 mod fields;
+mod from;
 mod json_schema;
 mod keys;
 mod places;
@@ -42,6 +46,7 @@ mod scalars;
 mod schedule;
 mod source;
 mod sync;
+mod tables;
 mod template;
 mod tree;
 mod units;

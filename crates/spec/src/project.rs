@@ -13,7 +13,7 @@ use crate::{
     places::{Places, START},
     problem::{Place, Problem, Severity},
     reader::{Reader, Record, Spot},
-    sync,
+    schedule, sync,
     tree::{self, Node},
     variables::{Environment, Variables},
 };
@@ -164,7 +164,9 @@ fn project(reader: &mut Reader<'_>, root: &Node, connectors: &[ConnectorSpec]) -
     let record = reader.record(&spot, &PROJECT)?;
     let named = record.get("connections").map(|spot| connections::read(reader, &spot, connectors));
     let named = named.unwrap_or_default();
-    let syncs = record.get("syncs").map(|spot| sync::read(reader, &spot, &named)).unwrap_or_default();
+    let defaults = record.get("defaults").map(|spot| schedule::defaults(reader, &spot)).unwrap_or_default();
+    let syncs =
+        record.get("syncs").map(|spot| sync::read(reader, &spot, &named, &defaults)).unwrap_or_default();
     let store = store(reader, &record);
     Some(Project { connections: named.into_iter().filter_map(|n| n.connection).collect(), syncs, store })
 }

@@ -76,7 +76,8 @@ impl<'f> Reader<'f> {
     pub(crate) fn note_schedule(&mut self, spot: &Spot<'_>) {
         if !std::mem::replace(&mut self.scheduled, true) {
             let message = "schedules run under `syncline serve`, which is not in this version";
-            let hint = "until then, start `syncline run` from cron or a timer".to_owned();
+            let hint = "until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says"
+                .to_owned();
             self.warning(spot.key, &spot.path, message, Some(hint));
         }
     }
@@ -190,14 +191,19 @@ impl<'f> Reader<'f> {
             meant.extend(near);
             self.unknown_key(spot, entry, near, &known);
         }
-        let record = Record { spot: spot.clone(), shape, entries };
-        for key in shape.keys.iter().filter(|k| k.required && record.get(k.name).is_none()) {
-            // One slip, one problem: a misspelt key is not also a missing one.
-            if !meant.contains(&key.name) {
-                self.missing_key(spot, key.name);
-            }
+        let record = Record { spot: spot.clone(), shape, entries, meant };
+        for key in shape.keys.iter().filter(|k| k.required) {
+            self.require(&record, key.name, None);
         }
         Some(record)
+    }
+
+    /// Reports a key that is missing. One slip, one problem: a misspelt key is not also a missing one.
+    pub(crate) fn require(&mut self, record: &Record<'_>, name: &str, hint: Option<&str>) {
+        if record.get(name).is_none() && !record.meant.contains(&name) {
+            let message = format!("{name:?} is missing in {}", named(&record.spot.path));
+            self.error(record.spot.key, &record.spot.path, message, hint.map(ToOwned::to_owned));
+        }
     }
 
     pub(crate) fn unknown_key(&mut self, spot: &Spot<'_>, entry: &Entry, near: Option<&str>, known: &[&str]) {
@@ -233,6 +239,8 @@ pub(crate) struct Record<'t> {
     pub(crate) spot: Spot<'t>,
     shape: &'static Shape,
     entries: &'t [Entry],
+    /// Keys of the shape that the unknown ones probably are.
+    meant: Vec<&'static str>,
 }
 
 impl<'t> Record<'t> {
@@ -240,6 +248,19 @@ impl<'t> Record<'t> {
     pub(crate) fn get(&self, name: &str) -> Option<Spot<'t>> {
         debug_assert!(self.shape.key(name).is_some(), "{name:?} is not in the table of {}", self.shape.title);
         self.entries.iter().find(|e| e.key == name).map(|e| self.spot.child(e))
+    }
+
+    /// Whether the map has this key, whatever its value.
+    pub(crate) fn gives(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Whether the map under `side` has this key; `None` when there is no map.
+    pub(crate) fn side_gives(&self, side: &str, name: &str) -> Option<bool> {
+        match &self.get(side)?.node.value {
+            Value::Map(entries) => Some(entries.iter().any(|e| e.key == name)),
+            _ => None,
+        }
     }
 
     fn kind(&self, name: &str) -> Option<&'static Kind> {
@@ -268,6 +289,21 @@ impl<'t> Record<'t> {
 
     pub(crate) fn expression(&self, reader: &mut Reader<'_>, name: &str) -> Option<Expr> {
         self.get(name).and_then(|spot| reader.expression(&spot))
+    }
+
+    /// A statement or an expression in SQL.
+    pub(crate) fn sql(&self, reader: &mut Reader<'_>, name: &str) -> Option<String> {
+        self.get(name).and_then(|spot| reader.sql(&spot))
+    }
+
+    /// A duration that is not nothing.
+    pub(crate) fn interval(&self, reader: &mut Reader<'_>, name: &str) -> Option<std::time::Duration> {
+        let duration = self.duration(reader, name)?;
+        if let (true, Some(spot)) = (duration.is_zero(), self.get(name)) {
+            let message = format!("{} must be more than nothing", spot.path);
+            reader.error(spot.node.place, &spot.path, message, None);
+        }
+        Some(duration)
     }
 
     /// One of the words that the table allows.

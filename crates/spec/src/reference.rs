@@ -1,8 +1,8 @@
 //! `docs/project-file.md` says what the tables say: its rows are theirs, word for word.
 
 use crate::keys::{
-    ADOPT, CONNECTION, DELETES, FIELD, FROM, GUARD, KEY, Key, Kind, PROJECT, ROUTE, SCHEDULE, STORE, SYNC,
-    Shape, TO,
+    ADOPT, CONNECTION, DEFAULTS, DELETES, FIELD, FROM, GUARD, KEY, Key, Kind, PROJECT, ROUTE, SCHEDULE,
+    STORE, SYNC, Shape, TO, TOMBSTONE,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/project-file.md");
@@ -14,6 +14,7 @@ static SECTIONS: &[(&str, &Shape)] = &[
     ("## `syncs`", &SYNC),
     ("### `from`", &FROM),
     ("#### `key`", &KEY),
+    ("#### `tombstone`", &TOMBSTONE),
     ("### `to`", &TO),
     ("### `deletes`", &DELETES),
     ("#### `guard`", &GUARD),
@@ -21,6 +22,7 @@ static SECTIONS: &[(&str, &Shape)] = &[
     ("### `route`", &ROUTE),
     ("### `adopt`", &ADOPT),
     ("### `schedule`", &SCHEDULE),
+    ("## `defaults`", &DEFAULTS),
     ("## `store`", &STORE),
 ];
 
@@ -36,6 +38,7 @@ fn row(key: &Key) -> String {
 fn kind(of: &Kind) -> String {
     match of {
         Kind::Text => "text".to_owned(),
+        Kind::Sql => "SQL".to_owned(),
         Kind::Integer { min, max } if *max >= i64::MAX as u64 => format!("whole number from {min}"),
         Kind::Integer { min, max } => format!("whole number, {min} to {max}"),
         Kind::Number { min, max } => format!("number, {min} to {max}"),
@@ -69,7 +72,9 @@ fn every_key_is_in_the_reference() {
             missing.push_str(&format!("{heading}: {row}\n"));
         }
         let rows = text.lines().filter(|line| line.starts_with("| `")).count();
-        assert_eq!(rows, shape.keys.len(), "rows under {heading}; not found:\n{missing}");
+        if rows > shape.keys.len() {
+            missing.push_str(&format!("{heading}: {} rows instead of {rows}\n", shape.keys.len()));
+        }
     }
     assert!(missing.is_empty(), "docs/project-file.md lacks these rows:\n{missing}");
 }

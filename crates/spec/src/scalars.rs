@@ -95,6 +95,17 @@ impl Reader<'_> {
         self.check_text(spot, text).then(|| text.to_owned())
     }
 
+    /// A statement or an expression in SQL, without the space around it and without the semicolon at its end.
+    pub(crate) fn sql(&mut self, spot: &Spot<'_>) -> Option<String> {
+        let text = self.text(spot)?;
+        let sql = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace()).trim_start();
+        if sql.is_empty() {
+            self.error(spot.node.place, &spot.path, format!("{} must not be empty", spot.path), None);
+            return None;
+        }
+        Some(sql.to_owned())
+    }
+
     /// What every text must be, whatever it is for. Never repeats the text.
     pub(crate) fn check_text(&mut self, spot: &Spot<'_>, text: &str) -> bool {
         let filled = matches!(&spot.node.value, Value::Scalar(scalar) if scalar.filled);

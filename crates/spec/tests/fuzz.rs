@@ -1,10 +1,12 @@
 //! Project files of any bytes: what is read is read the same way again, and what is refused says where and why.
 
+use syncline_core::connection::ConnectorSpec;
 use syncline_spec::{Loaded, Problem, decode, parse, template};
 
 use crate::{
     fuzzing,
     good_projects::DESIGN,
+    tables,
     world::{CONNECTORS, SECRET, World, rendered},
 };
 
@@ -25,6 +27,19 @@ const DICTIONARY: &[&str] = &[
     "filter: ",
     "batch: ",
     "every: ",
+    "query: ",
+    "mass_query: ",
+    "sql: ",
+    "match: ",
+    "after: ",
+    "detect: keys",
+    "write: replace",
+    "defaults:",
+    "schedule:",
+    "name: ",
+    "lookback: ",
+    "enabled: false",
+    "\"*\"",
     "overlap: ",
     "default: ",
     "auth:",
@@ -105,6 +120,11 @@ fn definition(loaded: &Loaded) -> String {
 }
 
 fn check(bytes: &[u8]) {
+    check_with(bytes, CONNECTORS);
+    check_with(bytes, tables::CONNECTORS);
+}
+
+fn check_with(bytes: &[u8], connectors: &[ConnectorSpec]) {
     let lossy = String::from_utf8_lossy(bytes);
     let text = match decode("p.yaml", bytes) {
         Ok(text) => text,
@@ -114,10 +134,10 @@ fn check(bytes: &[u8]) {
         }
     };
     let places = lines(text);
-    match parse("p.yaml", text, CONNECTORS, &World) {
+    match parse("p.yaml", text, connectors, &World) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|problem| problem_is_sound(problem, &places));
-            same_under_comments(text, &loaded);
+            same_under_comments(text, &loaded, connectors);
         }
         Err(problems) => {
             assert!(!problems.is_empty());
@@ -128,7 +148,7 @@ fn check(bytes: &[u8]) {
 }
 
 /// Comments, empty lines and the kind of line end mean nothing.
-fn same_under_comments(text: &str, loaded: &Loaded) {
+fn same_under_comments(text: &str, loaded: &Loaded, connectors: &[ConnectorSpec]) {
     let before = definition(loaded);
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut others = vec![format!("# a comment\n\n{body}")];
@@ -139,7 +159,7 @@ fn same_under_comments(text: &str, loaded: &Loaded) {
         others.push(body.replace('\n', "\r\n"));
     }
     for other in others {
-        let again = parse("p.yaml", &other, CONNECTORS, &World);
+        let again = parse("p.yaml", &other, connectors, &World);
         let again =
             again.unwrap_or_else(|problems| panic!("refused with a comment: {}", rendered(&problems)));
         assert_eq!(definition(&again), before);
@@ -148,7 +168,7 @@ fn same_under_comments(text: &str, loaded: &Loaded) {
 
 #[test]
 fn project_files() {
-    let seeds = [DESIGN, template(), include_str!("files/bad.yaml")];
+    let seeds = [DESIGN, template(), include_str!("files/bad.yaml"), include_str!("files/tables.yaml")];
     fuzzing::run("project", &seeds, DICTIONARY, check);
 }
 

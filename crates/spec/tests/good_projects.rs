@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use syncline_core::sync::{
-    As, DeletePolicy, Deletes, Direction, Key, KeyColumns, Mode, OnEdit, Origin, Overlap, Write,
+    As, DeletePolicy, Deletes, Detect, Direction, Key, KeyColumns, Mode, OnEdit, Origin, Overlap, Write,
 };
 use syncline_spec::{Place, Places, StoreOptions, template};
 
@@ -46,7 +46,7 @@ fn the_design_s_example() {
     assert_eq!(
         problems(DESIGN),
         "p.yaml:25:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start \
-         `syncline run` from cron or a timer\n"
+         `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says\n"
     );
     // Neither the project nor anything in it shows a secret.
     assert!(!format!("{loaded:?}").contains("hunter2"));
@@ -68,7 +68,13 @@ fn defaults() {
     assert_eq!((sync.from.lag, sync.mode, sync.write), (Duration::ZERO, Mode::Full, Write::Upsert));
     assert_eq!(
         sync.deletes,
-        Deletes { policy: DeletePolicy::Ignore, guard_count: 10, guard_percent: 10.0, out_of_filter: false }
+        Deletes {
+            policy: DeletePolicy::Ignore,
+            guard_count: 10,
+            guard_percent: 10.0,
+            out_of_filter: false,
+            detect: Detect::Listing
+        }
     );
     assert_eq!((sync.on_edit, sync.batch, &sync.adopt), (OnEdit::Overwrite, 500, &None));
     assert_eq!(
@@ -127,7 +133,8 @@ fn every_key_of_a_sync() {
             policy: DeletePolicy::Soft { field: "Gone".into() },
             guard_count: 0,
             guard_percent: 12.5,
-            out_of_filter: true
+            out_of_filter: true,
+            detect: Detect::Listing,
         }
     );
     let b = &sync.fields[1];

@@ -9,4 +9,5 @@ mod fuzzing;
 mod good_projects;
 mod problems;
 mod schema;
+mod tables;
 mod world;

@@ -77,10 +77,13 @@ fn malformed_yaml_is_one_problem() {
 
 #[test]
 fn the_top_level() {
-    check("- a\n", &["1:1: a project must be a map with the keys connections, syncs, store, not a list"]);
+    check(
+        "- a\n",
+        &["1:1: a project must be a map with the keys connections, syncs, defaults, store, not a list"],
+    );
     check(
         "hello\n",
-        &[r#"1:1: a project must be a map with the keys connections, syncs, store, not "hello""#],
+        &[r#"1:1: a project must be a map with the keys connections, syncs, defaults, store, not "hello""#],
     );
     check(
         "{}\n",
@@ -99,7 +102,7 @@ fn the_top_level() {
             "1:12: connections must be a map from names to connections, not nothing",
             "2:8: syncs must be a map from names to syncs, not a list",
             r#"3:1: unknown key "pipelines" at the top level; did you mean "syncs"?"#,
-            r#"4:1: unknown key "foo" at the top level; known keys: connections, syncs, store"#,
+            r#"4:1: unknown key "foo" at the top level; known keys: connections, syncs, defaults, store"#,
         ],
     );
 }
@@ -130,7 +133,7 @@ fn unknown_and_missing_keys() {
         &[
             r#"6:28: unknown key "tabel" in syncs.s.from; did you mean "table"?"#,
             r#"6:38: unknown key "cursr" in syncs.s.from; did you mean "cursor"?"#,
-            r#"6:48: unknown key "colour" in syncs.s.from; known keys: connection, table, key, cursor, overlap, lag, tombstone, filter"#,
+            r#"6:48: unknown key "colour" in syncs.s.from; known keys: connection, table, query, mass_query, key, cursor, overlap, lag, tombstone, filter"#,
         ],
     );
     check_sync(
@@ -153,8 +156,8 @@ fn unknown_and_missing_keys() {
     check_sync(
         "    from:\n    to: l\n    fields: [a, b]\n",
         &[
-            "6:9: syncs.s.from must be a map with the keys connection, table, key, cursor, overlap, lag, tombstone, filter, not nothing",
-            r#"7:9: syncs.s.to must be a map with the keys connection, list, not "l""#,
+            "6:9: syncs.s.from must be a map with the keys connection, table, query, mass_query, key, cursor, overlap, lag, tombstone, filter, not nothing",
+            r#"7:9: syncs.s.to must be a map with the keys connection, list, table, path, schema, match, update, insert, update_when, after, lock_timeout, parallel, not "l""#,
             "8:13: syncs.s.fields must be a map from names to source columns, not a list",
         ],
     );
@@ -447,7 +450,7 @@ fn modes_and_writes() {
         "    mode: changes\n    write: append\n",
         &[
             r#"6:11: syncs.s.mode must be full or incremental, not "changes"; reading a change log is not in this version"#,
-            r#"7:12: syncs.s.write must be upsert or mirror, not "append"; append is not for this kind of destination, which is written by key"#,
+            r#"7:12: syncs.s.write must be upsert or mirror, not "append"; connections of type sharepoint are not written otherwise"#,
         ],
     );
     check_sync(
@@ -632,14 +635,14 @@ fn schedules() {
     check_sync(
         "    schedule: [{ every: 15m }, { cron: '0 3 * * MON', zone: Europe/Berlin, mode: full }]\n",
         &[
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer",
+            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
         ],
     );
     check_sync(
         "    schedule: { every: 0s, cron: '* * *', zone: 'Mars Base' }\n",
         &[
             "6:5: syncs.s.schedule needs exactly one of every and cron",
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer",
+            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
             "6:24: syncs.s.schedule.every must be more than nothing",
             r#"6:34: syncs.s.schedule.cron must have five fields: minute, hour, day of month, month, day of week, not "* * *""#,
             r#"6:49: syncs.s.schedule.zone must be an IANA time zone, such as Europe/Berlin or UTC, not "Mars Base""#,
@@ -648,7 +651,7 @@ fn schedules() {
     check_sync(
         "    schedule: { every: 1h, zone: UTC, mode: ful }\n",
         &[
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer",
+            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
             "6:28: syncs.s.schedule.zone is for cron only",
             r#"6:45: syncs.s.schedule.mode must be full or incremental, not "ful"; did you mean "full"?"#,
         ],
@@ -656,8 +659,8 @@ fn schedules() {
     check_sync(
         "    schedule: daily\n",
         &[
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer",
-            r#"6:15: syncs.s.schedule must be a map with the keys every, cron, zone, mode, not "daily""#,
+            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
+            r#"6:15: syncs.s.schedule must be a map with the keys name, every, cron, zone, mode, lookback, prepurge, reindex, enabled, not "daily""#,
         ],
     );
 }
