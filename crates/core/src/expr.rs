@@ -13,6 +13,8 @@ use cel::{
 
 use crate::{
     cost::{self, Cost, Size},
+    infer,
+    schema::FieldType,
     time,
     value::Value,
 };
@@ -97,6 +99,11 @@ impl Expr {
     /// Source columns it reads, sorted.
     pub fn variables(&self) -> &[String] {
         &self.variables
+    }
+
+    /// The type of its value, as far as its text and the types of its variables tell; `None`: it may be any.
+    pub fn kind(&self, column: impl Fn(&str) -> Option<FieldType>) -> Option<FieldType> {
+        infer::kind(self.program.expression(), &column)
     }
 
     /// Evaluates over a record: `column` gives the value of a variable.

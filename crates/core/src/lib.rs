@@ -22,6 +22,7 @@ pub mod failpoint;
 pub mod fingerprint;
 pub mod guard;
 pub mod identity;
+mod infer;
 pub mod mapping;
 pub mod mutant;
 pub mod plan;

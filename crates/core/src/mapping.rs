@@ -336,7 +336,8 @@ impl FieldOrigin {
     }
 }
 
-fn key_columns(sync: &Sync, source: &Stream, problems: &mut Vec<Problem>) -> (Vec<String>, bool) {
+/// The key columns of a sync's source, and whether they are hashed; what is wrong with them goes to `problems`.
+pub fn key_columns(sync: &Sync, source: &Stream, problems: &mut Vec<Problem>) -> (Vec<String>, bool) {
     match &sync.from.key.columns {
         KeyColumns::PrimaryKey if source.primary_key.is_empty() => {
             let unique: Vec<String> =

@@ -20,8 +20,8 @@ use syncline_core::{
 use crate::Error;
 
 /// Most records in a source batch, and most bytes: what bounds a run's memory.
-const BATCH_ROWS: usize = 8_192;
-const BATCH_BYTES: usize = 8 << 20;
+pub(crate) const BATCH_ROWS: usize = 8_192;
+pub(crate) const BATCH_BYTES: usize = 8 << 20;
 
 /// A sync bound to its systems.
 pub struct Bound {

@@ -36,6 +36,31 @@ pub enum Error {
         /// Records accounted for.
         accounted: u64,
     },
+    /// The destination counts other rows than were sent; nothing was committed.
+    #[error("{sent} rows were sent and the destination counts {counted}; nothing was committed")]
+    Miscounted {
+        /// Rows sent.
+        sent: u64,
+        /// Rows counted.
+        counted: u64,
+    },
+    /// More records cannot be loaded than are kept one by one; nothing was committed.
+    #[error("more than {limit} records cannot be loaded; nothing was committed")]
+    TooManyParked {
+        /// The limit.
+        limit: usize,
+    },
+    /// A table without a key cannot be replaced, because too many records are gone; nothing was committed.
+    #[error("the table is not replaced: {reason}")]
+    Held {
+        /// Records that would be gone.
+        gone: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A part of the work ended without an answer: a fault in Syncline itself.
+    #[error("a part of the work ended early; nothing was committed; please report this as a bug")]
+    Interrupted,
     /// Stopped by a person; what was done is recorded.
     #[error("cancelled")]
     Cancelled,
@@ -46,6 +71,12 @@ impl Error {
     pub(crate) fn connect(doing: impl Into<String>) -> impl FnOnce(syncline_connect::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Connect { doing, source }
+    }
+
+    /// A value in a column of another type: a fault of ours.
+    pub(crate) fn mismatch(error: syncline_core::batch::TypeMismatch) -> Self {
+        let source = syncline_connect::Error::new(syncline_connect::error::Kind::Protocol, error.to_string());
+        Self::Connect { doing: "making rows".into(), source }
     }
 
     /// The error of a failpoint.
@@ -63,6 +94,10 @@ impl Error {
             Self::Store(_) => "store",
             Self::Definition { .. } => "definition",
             Self::Unbalanced { .. } => "unbalanced",
+            Self::Miscounted { .. } => "miscounted",
+            Self::TooManyParked { .. } => "too_many_parked",
+            Self::Held { .. } => "held",
+            Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",
         }
     }
@@ -84,7 +119,14 @@ impl Error {
                 "look at the store's file, its disk and its permissions, then try again; what is recorded stays".into(),
             ),
             Self::Definition { .. } => Some("run `syncline check` for every problem and its place".into()),
-            Self::Store(_) | Self::Unbalanced { .. } | Self::Cancelled => None,
+            Self::TooManyParked { .. } => {
+                Some("`syncline plan` shows the reason record by record; mend the definition and run again".into())
+            }
+            Self::Held { gone, .. } => {
+                Some(format!("look at the source; to let them go: `syncline held approve SYNC --max {gone}`, then run again"))
+            }
+            Self::Miscounted { .. } => Some("run again; the staging table is left for the next load to remove".into()),
+            Self::Store(_) | Self::Unbalanced { .. } | Self::Interrupted | Self::Cancelled => None,
         }
     }
 

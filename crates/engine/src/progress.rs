@@ -1,7 +1,12 @@
 //! What a run tells while it works.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use syncline_core::{counts::Counts, run::Phase};
+
+/// How often a load tells how far it is.
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 
 /// Something happened that a person may want to see.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -100,7 +100,7 @@ pub async fn run(
     session.close(result, engine.clock.elapsed() - started).await
 }
 
-fn mode_word(mode: Mode) -> &'static str {
+pub(crate) fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Full => "full",
         Mode::Incremental => "incremental",

@@ -320,6 +320,9 @@ pub trait Load: Send {
     /// Whether the cursor commits with the data. False where we may not make the table `syncline_state`.
     fn remembers(&self) -> bool;
 
+    /// Counts the living records of the table; 0 where there is none.
+    async fn known(&mut self) -> Result<u64, Error>;
+
     /// Makes the staging table and opens `writers` streams into it (at most [`Facts::writers_max`]). To be called once.
     async fn stage(&mut self, shape: &Shape, writers: usize) -> Result<Vec<Box<dyn Writer>>, Error>;
 

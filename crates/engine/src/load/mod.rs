@@ -5,6 +5,7 @@
 //! rows, [`stage`] moves them, [`plan`] looks at what a load would do.
 
 pub mod bind;
+mod keys;
 pub mod plan;
 mod project;
 mod reading;

@@ -33,6 +33,8 @@ pub struct Dialect {
     pub parameter: fn(usize) -> String,
     /// The type a column of this kind is created with; `key`: it will be part of a key.
     pub declare: fn(&FieldType, key: bool) -> String,
+    /// What a column that is created so demands of its values.
+    pub limits: fn(&super::Column) -> syncline_core::schema::Limits,
     /// Whether two values differ, where null is a value like others: a condition.
     pub differ: fn(left: &str, right: &str, column: &super::Column) -> String,
     /// Whether the values of a key column, never null, are the same: a condition that can use an index.

@@ -13,6 +13,7 @@ pub static MYSQL: Dialect = Dialect {
     transactional_ddl: false,
     parameter: |_| "?".to_owned(),
     declare,
+    limits: |_| syncline_core::schema::Limits::default(),
     differ,
     same: |left, right| format!("{left} = {right}"),
     as_text: |value| format!("CAST({value} AS CHAR)"),

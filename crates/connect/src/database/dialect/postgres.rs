@@ -1,6 +1,6 @@
 //! PostgreSQL 14 or newer. <https://www.postgresql.org/docs/current/sql.html>
 
-use syncline_core::schema::FieldType;
+use syncline_core::schema::{FieldType, Limits};
 
 use super::{Dialect, Length, UpdateForm};
 use crate::database::Column;
@@ -14,6 +14,7 @@ pub static POSTGRES: Dialect = Dialect {
     transactional_ddl: true,
     parameter: |n| format!("${n}"),
     declare,
+    limits,
     differ,
     same: |left, right| format!("{left} = {right}"),
     as_text: |value| format!("{value}::text"),
@@ -53,6 +54,21 @@ fn declare(kind: &FieldType, key: bool) -> String {
         FieldType::Uuid => "uuid".into(),
         FieldType::Json => "jsonb".into(),
         FieldType::List(of) => format!("{}[]", declare(of, key)),
+    }
+}
+
+/// See `describe::limits` of the connector, which knows more of tables that exist.
+fn limits(column: &Column) -> Limits {
+    match column.kind {
+        FieldType::Text => {
+            let max_chars = parts(&column.declared).1.first().and_then(|n| usize::try_from(*n).ok());
+            Limits { no_nul: true, max_chars, ..Limits::default() }
+        }
+        FieldType::Json => Limits { valid_json: true, ..Limits::default() },
+        FieldType::Date | FieldType::Timestamp { .. } => {
+            Limits { years: Some((-4712, 294_275)), infinity: true, ..Limits::default() }
+        }
+        _ => Limits::default(),
     }
 }
 

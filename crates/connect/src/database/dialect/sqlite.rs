@@ -13,6 +13,7 @@ pub static SQLITE: Dialect = Dialect {
     transactional_ddl: true,
     parameter: |n| format!("?{n}"),
     declare,
+    limits: |_| syncline_core::schema::Limits::default(),
     differ: |left, right, _| format!("{left} IS NOT {right}"),
     same: |left, right| format!("{left} = {right}"),
     as_text: |value| format!("CAST({value} AS TEXT)"),

@@ -390,6 +390,14 @@ impl<S: Server> Load for Loading<S> {
         self.tables.dry || self.epoch.is_some()
     }
 
+    async fn known(&mut self) -> Result<u64, Error> {
+        if self.tables.found.is_none() {
+            return Ok(0);
+        }
+        let sql = format!("SELECT count(*) FROM {}", self.server.dialect().table(&self.tables.table));
+        self.count(&sql).await
+    }
+
     async fn stage(&mut self, shape: &Shape, writers: usize) -> Result<Vec<Box<dyn Writer>>, Error> {
         self.tables.shape = shape.clone();
         let server = Arc::clone(&self.server);
@@ -402,9 +410,9 @@ impl<S: Server> Load for Loading<S> {
         let stage = self.tables.stage();
         server.make_staging(&mut self.link, &stage).await?;
         self.staged = true;
-        if shape.takes_place && self.tables.found.is_some() {
+        if shape.takes_place {
             let staging = &self.tables.staging;
-            for sql in shape.changes.iter().filter_map(|c| self.render(c, staging)).collect::<Vec<_>>() {
+            for sql in shape.changes.iter().filter(|c| !matches!(c, Change::Create { .. })).filter_map(|c| self.render(c, staging)).collect::<Vec<_>>() {
                 self.run(&sql).await?;
             }
         }

@@ -1,0 +1,152 @@
+//! Moving rows: parts of the source's listing into streams of the destination, all at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use syncline_connect::{
+    database::{Rows, Writer},
+    source::{Failed, Part},
+};
+use syncline_core::{
+    cursor::{Position, ordinal},
+    failpoint,
+};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::project::Projection;
+use crate::{Error, run::PARKED_MAX};
+
+/// What was moved.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// Records read.
+    pub(super) read: u64,
+    /// Records that are not wanted.
+    pub(super) skipped: u64,
+    /// Records that an earlier load has appended.
+    pub(super) read_before: u64,
+    /// Rows staged.
+    pub(super) staged: u64,
+    /// Records that cannot be loaded.
+    pub(super) failed: Vec<Failed>,
+    /// The position of the last record, where the listing has one.
+    pub(super) last: Option<Position>,
+    /// The highest cursor value read, where batches told.
+    pub(super) highest: Option<i64>,
+    /// Where a later incremental read may start.
+    pub(super) resume: Option<Position>,
+}
+
+/// Totals while rows are moved.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) read: AtomicU64,
+}
+
+/// What all streams share.
+pub(super) struct Moving {
+    pub(super) projection: Projection,
+    pub(super) cursor: Option<usize>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) cancel: watch::Receiver<bool>,
+    pub(super) stream: String,
+}
+
+/// Moves every part into a stream of its own; there are at least as many streams as parts. The first failure stops all.
+pub(super) async fn move_rows(
+    moving: Moving,
+    parts: Vec<Box<dyn Part>>,
+    writers: Vec<Box<dyn Writer>>,
+    mut tick: impl FnMut(),
+) -> Result<Moved, Error> {
+    let moving = Arc::new(moving);
+    let mut moves = JoinSet::new();
+    let mut writers = writers.into_iter();
+    let mut unused = Vec::new();
+    for part in parts {
+        let Some(writer) = writers.next() else { break };
+        moves.spawn(one(Arc::clone(&moving), part, writer));
+    }
+    unused.extend(writers);
+    let mut moved = Moved::default();
+    loop {
+        tokio::select! {
+            ended = moves.join_next() => match ended {
+                // leaving drops the others, and with them their sessions
+                Some(ended) => moved.add(ended.map_err(|_| Error::Interrupted)??)?,
+                None => break,
+            },
+            () = tokio::time::sleep(crate::progress::TICK) => tick(),
+        }
+    }
+    for writer in unused {
+        writer.finish().await.map_err(Error::connect("ending the staging"))?;
+    }
+    Ok(moved)
+}
+
+impl Moved {
+    fn add(&mut self, other: Self) -> Result<(), Error> {
+        self.read += other.read;
+        self.skipped += other.skipped;
+        self.read_before += other.read_before;
+        self.staged += other.staged;
+        self.failed.extend(other.failed);
+        self.last = other.last.or(self.last.take());
+        self.highest = self.highest.max(other.highest);
+        self.resume = other.resume.or(self.resume.take());
+        too_many(self.failed.len())
+    }
+}
+
+/// Records that cannot be loaded are kept one by one: more of them is no slip but a wrong definition.
+fn too_many(failed: usize) -> Result<(), Error> {
+    if failed <= PARKED_MAX { Ok(()) } else { Err(Error::TooManyParked { limit: PARKED_MAX }) }
+}
+
+async fn one(moving: Arc<Moving>, mut part: Box<dyn Part>, mut writer: Box<dyn Writer>) -> Result<Moved, Error> {
+    let reading = || Error::connect(format!("reading {:?}", moving.stream));
+    let writing = || Error::connect("staging rows");
+    let mut moved = Moved::default();
+    while let Some(portion) = part.next().await.map_err(reading())? {
+        if *moving.cancel.borrow() {
+            return Err(Error::Cancelled);
+        }
+        moved.read += portion.read;
+        moved.skipped += portion.skipped;
+        moving.progress.read.fetch_add(portion.read, Ordering::Relaxed);
+        moved.failed.extend(portion.failed);
+        let rows = match portion.rows {
+            Rows::Copy(tuples, count) => {
+                moved.staged += count;
+                Rows::Copy(tuples, count)
+            }
+            Rows::Batch(batch) => {
+                if let Some(position) = batch.len().checked_sub(1).and_then(|last| batch.position(last)) {
+                    moved.last = Some(position);
+                }
+                if let Some(at) = moving.cursor {
+                    let here = (0..batch.len()).filter_map(|row| ordinal(&batch.value(row, at))).max();
+                    moved.highest = moved.highest.max(here);
+                }
+                let projected = moving.projection.project(&batch).map_err(Error::mismatch)?;
+                moved.skipped += projected.skipped;
+                moved.read_before += projected.read_before;
+                moved.failed.extend(projected.failed);
+                moved.staged += projected.rows.len() as u64;
+                Rows::Batch(projected.rows)
+            }
+        };
+        too_many(moved.failed.len())?;
+        writer.write(rows).await.map_err(writing())?;
+        failpoint!("engine.load.staging", Error::failpoint);
+    }
+    let counted = writer.finish().await.map_err(writing())?;
+    if counted != moved.staged {
+        return Err(Error::Miscounted { sent: moved.staged, counted });
+    }
+    moved.resume = part.resume();
+    Ok(moved)
+}
