@@ -7,7 +7,7 @@ use std::{
 };
 
 use syncline_connect::{
-    Destination, Source,
+    Database, Destination, Source,
     budget::Budgets,
     clock::{Clock, SystemClock},
     postgres,
@@ -15,7 +15,7 @@ use syncline_connect::{
     sharepoint, sqlite,
 };
 use syncline_core::{connection::Connection, mapping, sync::Sync};
-use syncline_engine::{Bound, Engine, retry::Policy};
+use syncline_engine::{Bound, Engine, load, retry::Policy};
 use syncline_spec::{Environment, Project};
 use syncline_store::Store;
 
@@ -120,16 +120,43 @@ impl Systems {
         self.registry.of(connection)?.destination(connection, &self.context).await
     }
 
+    pub(crate) async fn database(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Database>, syncline_connect::Error> {
+        self.registry.of(connection)?.database(connection, &self.context).await
+    }
+
+    /// Whether a connection is written by bulk loads.
+    pub(crate) fn loads(&self, connection: &Connection) -> bool {
+        self.registry.of(connection).is_ok_and(|connector| connector.spec().loads)
+    }
+
     /// Opens both connections of a sync and binds it. `None`: it does not fit; the problems say why.
     pub(crate) async fn open(
         &self,
         project: &Project,
         sync: &Sync,
-    ) -> Result<(Option<Bound>, Vec<mapping::Problem>), Failure> {
+    ) -> Result<(Option<Flow>, Vec<mapping::Problem>), Failure> {
         let (from, to) = ends(project, sync)?;
+        if self.loads(to) {
+            let (source, database) = tokio::try_join!(self.source(from), self.database(to))?;
+            let (table, problems) = load::Table::open(sync.clone(), source, database).await?;
+            return Ok((table.map(Flow::Load), problems));
+        }
         let (source, destination) = tokio::try_join!(self.source(from), self.destination(to))?;
-        Ok(Bound::open(sync.clone(), source, destination).await?)
+        let (bound, problems) = Bound::open(sync.clone(), source, destination).await?;
+        Ok((bound.map(Flow::Push), problems))
     }
+}
+
+/// A sync that fits its systems, by how it is written.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+pub(crate) enum Flow {
+    /// Record by record, into an API.
+    Push(Bound),
+    /// In bulk, into a table or file.
+    Load(load::Table),
 }
 
 /// The two connections of a sync.

@@ -24,13 +24,13 @@ pub(crate) fn kind(expr: &IdedExpr, column: &dyn Fn(&str) -> Option<FieldType>) 
 fn of_call(call: &CallExpr, column: &dyn Fn(&str) -> Option<FieldType>) -> Option<FieldType> {
     let argument = |n: usize| call.args.get(n).and_then(|a| kind(a, column));
     match call.func_name.as_str() {
-        "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" | "_&&_" | "_||_" | "!_" | "@in" | "contains" | "startsWith"
-        | "endsWith" | "matches" | "bool" => Some(FieldType::Boolean),
+        "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" | "_&&_" | "_||_" | "!_" | "@in" | "contains"
+        | "startsWith" | "endsWith" | "matches" | "bool" => Some(FieldType::Boolean),
         "size" | "int" | "uint" | "indexOf" | "lastIndexOf" | "getFullYear" | "getMonth" | "getDate"
         | "getDayOfMonth" | "getHours" | "getMinutes" | "getSeconds" => Some(FieldType::Int64),
         "double" => Some(FieldType::Float64),
-        "string" | "upperAscii" | "lowerAscii" | "trim" | "replace" | "substring" | "charAt" | "join" | "format"
-        | "quote" | "reverse" => Some(FieldType::Text),
+        "string" | "upperAscii" | "lowerAscii" | "trim" | "replace" | "substring" | "charAt" | "join"
+        | "format" | "quote" | "reverse" => Some(FieldType::Text),
         "timestamp" => Some(FieldType::Timestamp { zoned: true }),
         "_?_:_" => {
             let (yes, no) = (argument(1), argument(2));

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
-use syncline_connect::{Destination, Source};
+use syncline_connect::{Database, Destination, Source};
 use syncline_core::{connection::Connection, sync::Sync};
-use syncline_engine::Bound;
+use syncline_engine::{Bound, load};
 use syncline_spec::{Loaded, Places, Problem, Severity};
 
 use crate::{
@@ -44,6 +44,7 @@ pub(crate) async fn run(global: &Global, args: &CheckArgs) -> Result<Exit, Failu
         loaded: &loaded,
         sources: BTreeMap::new(),
         destinations: BTreeMap::new(),
+        databases: BTreeMap::new(),
         found: Vec::new(),
         done: Vec::new(),
         fix: args.fix,
@@ -91,6 +92,7 @@ struct Checking<'p> {
     loaded: &'p Loaded,
     sources: Tried<dyn Source>,
     destinations: Tried<dyn Destination>,
+    databases: Tried<dyn Database>,
     found: Vec<Problem>,
     /// What was created.
     done: Vec<String>,
@@ -105,6 +107,11 @@ impl Checking<'_> {
             Err(failure) => return self.sync_failed(sync, failure),
         };
         let source = self.source(from).await;
+        if self.systems.loads(to) {
+            let database = self.database(to).await;
+            let (Some(source), Some(database)) = (source, database) else { return };
+            return self.table(sync, source, database).await;
+        }
         let destination = self.destination(to).await;
         let (Some(source), Some(destination)) = (source, destination) else { return };
         if self.fix {
@@ -121,6 +128,33 @@ impl Checking<'_> {
                 }
             }
         }
+    }
+
+    /// Checks a sync into a table.
+    async fn table(&mut self, sync: &Sync, source: Arc<dyn Source>, database: Arc<dyn Database>) {
+        match load::Table::open(sync.clone(), Arc::clone(&source), database).await {
+            Err(error) => self.sync_failed(sync, error.into()),
+            Ok((table, problems)) => {
+                let located = problems.iter().map(|p| problems::located(self.loaded, &sync.name, p));
+                self.found.extend(located);
+                if let Some(table) = table.filter(|t| !t.key_is_total && !t.key.is_empty()) {
+                    self.duplicates(sync, &table.reads, &table.key, &*source).await;
+                }
+            }
+        }
+    }
+
+    async fn database(&mut self, connection: &Connection) -> Option<Arc<dyn Database>> {
+        if let Some(tried) = self.databases.get(&connection.name) {
+            return tried.clone();
+        }
+        let opened = match self.systems.database(connection).await {
+            Ok(database) => database.tables().await.map(|_| database),
+            Err(error) => Err(error),
+        };
+        let opened = opened.map_err(|error| self.connection_failed(connection, error)).ok();
+        self.databases.insert(connection.name.clone(), opened.clone());
+        opened
     }
 
     async fn source(&mut self, connection: &Connection) -> Option<Arc<dyn Source>> {
@@ -186,8 +220,11 @@ impl Checking<'_> {
         if mapping.key_is_total || mapping.hashed {
             return;
         }
-        let path = Places::path(&["syncs", &bound.sync.name, "from", "key"]);
-        let (stream, key) = (&bound.sync.from.stream, &mapping.key);
+        self.duplicates(&bound.sync, &bound.sync.from.stream, &mapping.key, source).await;
+    }
+
+    async fn duplicates(&mut self, sync: &Sync, stream: &str, key: &[String], source: &dyn Source) {
+        let path = Places::path(&["syncs", &sync.name, "from", "key"]);
         match source.duplicate_keys(stream, key, DUPLICATES_MAX).await {
             Err(error) => {
                 let message = format!("whether keys are unique cannot be seen: {}", error.message);

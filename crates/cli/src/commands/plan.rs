@@ -6,6 +6,7 @@ use syncline_core::{
     sync::Sync,
 };
 use syncline_engine::{
+    load,
     plan::{Summary, plan},
     progress::Silent,
     run::Options,
@@ -19,7 +20,7 @@ use crate::{
     project::{self, Opened},
     show,
     table::{Set, Table},
-    wiring::Systems,
+    wiring::{Flow, Systems},
 };
 
 pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
@@ -54,9 +55,9 @@ async fn one(
     args: &PlanArgs,
 ) -> Result<Summary, Failure> {
     let about = |failure: Failure| failure.about(&sync.name);
-    let (bound, found) = systems.open(&opened.loaded.project, sync).await.map_err(about)?;
-    let Some(bound) = bound else { return Err(check::refuse(opened, sync, &found)) };
-    let options = Options { mode: args.mode.map(Into::into), only_parked: false };
+    let (flow, found) = systems.open(&opened.loaded.project, sync).await.map_err(about)?;
+    let Some(flow) = flow else { return Err(check::refuse(opened, sync, &found)) };
+    let mode = args.mode.map(Into::into);
     let mut kept = Vec::new();
     let mut seen = 0_u64;
     let mut each = |planned: Planned| {
@@ -67,7 +68,24 @@ async fn one(
             kept.push(planned);
         }
     };
-    let summary = plan(engine, &bound, &options, &Silent, &mut each).await.map_err(|e| about(e.into()))?;
+    let planned = match &flow {
+        Flow::Push(bound) => {
+            let options = Options { mode, only_parked: false };
+            plan(engine, bound, &options, &Silent, &mut each).await
+        }
+        Flow::Load(table) => {
+            let options = load::run::Options { mode, ..Default::default() };
+            load::plan::plan(engine, table, &options, args.limit, &Silent, &mut each).await
+        }
+    };
+    let mut summary = planned.map_err(|e| about(e.into()))?;
+    // of a table not all records are told one by one
+    let told =
+        [summary.create, summary.update, summary.delete, summary.hold, summary.park].iter().sum::<u64>();
+    if matches!(flow, Flow::Load(_)) {
+        seen = seen.max(told);
+        summary.notes.dedup();
+    }
     if args.json {
         output::json(&json!({ "sync": sync.name, "summary": summary }));
     } else {

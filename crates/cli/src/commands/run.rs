@@ -3,11 +3,17 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use serde_json::json;
-use syncline_core::{counts::Counts, failpoint, run::Status, sync::Sync};
+use syncline_core::{
+    counts::Counts,
+    failpoint,
+    run::Status,
+    sync::{Schedule, Sync},
+};
 use syncline_engine::{
-    Bound, Engine,
+    Engine, load,
     run::{Options, Report, run as run_sync},
 };
+use syncline_spec::did_you_mean;
 
 use crate::{
     args::{Global, RunArgs},
@@ -18,7 +24,7 @@ use crate::{
     project::{self, Opened},
     show,
     signals::{Cancel, cancelled, unless_cancelled},
-    wiring::Systems,
+    wiring::{Flow, Systems},
 };
 
 pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Result<Exit, Failure> {
@@ -26,14 +32,16 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Res
     let syncs = opened.syncs(&args.syncs)?;
     let systems = Systems::new(&opened.directory);
     let engine = systems.engine(opened.store().await?);
-    let options = Options { mode: args.mode.map(Into::into), only_parked: args.parked };
     let mut exit = Exit::Done;
     for sync in syncs {
         if *cancel.borrow() {
             return Err(Failure::cancelled());
         }
-        let ended = match open(&opened, &systems, sync, cancel).await {
-            Ok(bound) => Box::pin(watched(&engine, &bound, &options, args.json, cancel)).await,
+        let ended = match options(sync, args) {
+            Ok(options) => match open(&opened, &systems, sync, cancel).await {
+                Ok(flow) => Box::pin(watched(&engine, &flow, &options, args.json, cancel)).await,
+                Err(failure) => Err(failure),
+            },
             Err(failure) => Err(failure),
         };
         // The other syncs may still be run.
@@ -42,13 +50,46 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Res
     Ok(exit)
 }
 
+/// How a sync is to be run: as its schedule says, and what was typed goes before that.
+fn options(sync: &Sync, args: &RunArgs) -> Result<load::run::Options, Failure> {
+    let mut options = load::run::Options {
+        mode: args.mode.map(Into::into),
+        only_parked: args.parked,
+        lookback: None,
+        prepurge: args.prepurge,
+        reindex: args.reindex,
+        parallel: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let Some(name) = &args.schedule else { return Ok(options) };
+    let named = |s: &&Schedule| s.name.as_deref() == Some(name.as_str());
+    let Some(schedule) = sync.schedules.iter().find(named) else {
+        let known: Vec<&str> = sync.schedules.iter().filter_map(|s| s.name.as_deref()).collect();
+        let failure = Failure::usage(format!("{}: there is no schedule {name:?}", sync.name));
+        return Err(match did_you_mean(name, &known, "its schedules") {
+            Some(hint) => failure.hint(hint),
+            None => failure.hint("give its schedules names: schedule: [{ name: hourly, every: 1h }]"),
+        });
+    };
+    if !schedule.enabled {
+        let failure = Failure::usage(format!("{}: schedule {name:?} is switched off", sync.name));
+        return Err(failure.hint("set enabled: true, or run without --schedule"));
+    }
+    options.mode = options.mode.or(schedule.mode);
+    options.prepurge |= schedule.prepurge;
+    options.reindex |= schedule.reindex;
+    if schedule.lookback > 0.0 {
+        options.lookback = schedule.every.map(|every| every.mul_f64(schedule.lookback));
+    }
+    Ok(options)
+}
+
 /// Opens a sync that is to be run whole.
 pub(crate) async fn open(
     opened: &Opened,
     systems: &Systems,
     sync: &Sync,
     cancel: &Cancel,
-) -> Result<Bound, Failure> {
+) -> Result<Flow, Failure> {
     let opening = unless_cancelled(cancel, systems.open(&opened.loaded.project, sync));
     let (bound, found) = Box::pin(opening).await.map_err(|failure| failure.about(&sync.name))?;
     let bound = bound.ok_or_else(|| check::refuse(opened, sync, &found))?;
@@ -76,16 +117,28 @@ fn refused(sync: &Sync, as_json: bool, mut failure: Failure) -> Exit {
 /// Runs a sync, shows how far it is, and prints its account.
 pub(crate) async fn watched(
     engine: &Engine,
-    bound: &Bound,
-    options: &Options,
+    flow: &Flow,
+    options: &load::run::Options,
     as_json: bool,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let name = &bound.sync.name;
+    let name = match flow {
+        Flow::Push(bound) => &bound.sync.name,
+        Flow::Load(table) => &table.sync.name,
+    };
     let watcher = Watcher::new(name, as_json, Arc::clone(&engine.clock), Arc::clone(&engine.budgets));
     let started = engine.clock.elapsed();
-    let running = Box::pin(run_sync(engine, bound, options, &watcher, cancel.clone()));
-    let report = ticking(running, cancel, || watcher.tick()).await;
+    let tick = || watcher.tick();
+    let report = match flow {
+        Flow::Push(bound) => {
+            let options = Options { mode: options.mode, only_parked: options.only_parked };
+            ticking(Box::pin(run_sync(engine, bound, &options, &watcher, cancel.clone())), cancel, tick).await
+        }
+        Flow::Load(table) => {
+            ticking(Box::pin(load::run::run(engine, table, options, &watcher, cancel.clone())), cancel, tick)
+                .await
+        }
+    };
     drop(watcher);
     let report = report.map_err(|error| Failure::from(error).about(name))?;
     if !as_json {

@@ -5,7 +5,7 @@ use syncline_core::{
     plan::{FieldChange, Fields, diff},
     sync::Sync,
 };
-use syncline_engine::{Bound, Engine, run::Options, verify};
+use syncline_engine::{Bound, Engine, load, verify};
 use syncline_store::{Comparison, Drift, DriftKind};
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
     show,
     signals::{Cancel, unless_cancelled},
     table::{Set, Table},
-    wiring::Systems,
+    wiring::{Flow, Systems},
 };
 
 /// Most findings of each kind that one repair takes in hand; the next one takes the rest.
@@ -69,15 +69,18 @@ async fn one(
     args: &VerifyArgs,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let bound = open(opened, systems, sync, cancel).await?;
+    let flow = open(opened, systems, sync, cancel).await?;
+    let Flow::Push(bound) = &flow else {
+        return Err(Failure::usage(format!("{}: verify of tables", sync.name)));
+    };
     let about = |failure: Failure| failure.about(&sync.name);
     let limit = if args.repair { REPAIRED_MAX.max(args.limit) } else { args.limit };
-    let comparing = async { Ok(verify::verify(engine, &bound, limit).await?) };
+    let comparing = async { Ok(verify::verify(engine, bound, limit).await?) };
     let comparison = Box::pin(unless_cancelled(cancel, comparing)).await.map_err(about)?;
     if args.json {
-        print_json(&bound, &comparison);
+        print_json(bound, &comparison);
     } else {
-        print(&bound, &comparison, args.limit);
+        print(bound, &comparison, args.limit);
     }
     let found = drifted(&comparison);
     if found == 0 {
@@ -93,11 +96,10 @@ async fn one(
         }
         return Ok(Exit::Partial);
     }
-    let marked =
-        verify::mark(engine, &bound, &comparison.drift).await.map_err(|error| about(error.into()))?;
+    let marked = verify::mark(engine, bound, &comparison.drift).await.map_err(|error| about(error.into()))?;
     output::chat(format!("{}: {} to be repaired", sync.name, show::some(marked, "record is", "records are")));
-    let options = Options { mode: None, only_parked: true };
-    let exit = Box::pin(watched(engine, &bound, &options, args.json, cancel)).await?;
+    let options = load::run::Options { only_parked: true, ..Default::default() };
+    let exit = Box::pin(watched(engine, &flow, &options, args.json, cancel)).await?;
     Ok(if found > marked { exit.and(Exit::Partial) } else { exit })
 }
 

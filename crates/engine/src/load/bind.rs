@@ -103,7 +103,10 @@ impl Table {
         };
         let mut reads_in_full = reads.clone();
         if let Some(query) = &sync.from.mass_query {
-            let whole = Sync { from: syncline_core::sync::From { stream: query.clone(), ..sync.from.clone() }, ..sync.clone() };
+            let whole = Sync {
+                from: syncline_core::sync::From { stream: query.clone(), ..sync.from.clone() },
+                ..sync.clone()
+            };
             match derive(&whole, &*source, &stream).await.map_err(failed())? {
                 Ok((text, described)) => {
                     same_columns(&stream_read, &described, &mut problems);
@@ -115,8 +118,8 @@ impl Table {
         let fields = fields(&sync, &stream, &stream_read, &*database, &mut problems);
         check_columns(&sync, &stream_read, &mut problems);
         let match_on = match_on(&sync, &key, &fields, &mut problems);
-        let key_is_total = stream.is_unique(&key)
-            && key.iter().all(|k| stream.field(k).is_some_and(|f| !f.nullable));
+        let key_is_total =
+            stream.is_unique(&key) && key.iter().all(|k| stream.field(k).is_some_and(|f| !f.nullable));
         problems.extend(stream.notes.iter().map(|note| warning("from", note)));
         check_write(&sync, &match_on, &stream_read, &mut problems);
         let described = database.describe(&sync.to.stream).await;
@@ -165,7 +168,9 @@ impl Table {
                 let mark = Column { name: column, kind, declared, nullable: true };
                 decision.changes.push(database::Change::Add(mark));
             } else if !there {
-                decision.problems.push((column, "is missing in the table and marks records that are gone".into()));
+                decision
+                    .problems
+                    .push((column, "is missing in the table and marks records that are gone".into()));
             }
         }
         decision
@@ -270,7 +275,9 @@ async fn derive(
     let computed: Vec<(String, String)> = sync
         .fields
         .iter()
-        .filter_map(|f| if let Origin::Sql(sql) = &f.from { Some((computed_name(&f.to), sql.clone())) } else { None })
+        .filter_map(|f| {
+            if let Origin::Sql(sql) = &f.from { Some((computed_name(&f.to), sql.clone())) } else { None }
+        })
         .collect();
     let text = sync.from.stream.clone();
     if computed.is_empty() && text == stream.name {
@@ -300,7 +307,8 @@ fn same_columns(usual: &Stream, whole: &Stream, problems: &mut Vec<Problem>) {
     for field in &usual.fields {
         match whole.field(&field.name) {
             None => {
-                let message = format!("has no column {:?}, which the table has; give it the same columns", field.name);
+                let message =
+                    format!("has no column {:?}, which the table has; give it the same columns", field.name);
                 problems.push(error("from.mass_query", &message));
             }
             Some(other) if other.kind != field.kind => {
@@ -421,7 +429,8 @@ fn match_on(sync: &Sync, key: &[String], fields: &[Loaded], problems: &mut Vec<P
         match fields.iter().find(|f| matches!(&f.from, From::Column(c) if c == name)) {
             Some(field) => mapped.push(field.column.name.clone()),
             None if sync.write == Write::Append => {}
-            None => problems.push(error("from.key", &format!("key column {name:?} is not among the fields; map it"))),
+            None => problems
+                .push(error("from.key", &format!("key column {name:?} is not among the fields; map it"))),
         }
     }
     mapped
@@ -430,14 +439,18 @@ fn match_on(sync: &Sync, key: &[String], fields: &[Loaded], problems: &mut Vec<P
 /// What a way of writing needs.
 fn check_write(sync: &Sync, match_on: &[String], stream: &Stream, problems: &mut Vec<Problem>) {
     if match_on.is_empty() && matches!(sync.write, Write::Upsert | Write::Mirror) {
-        let message = format!("{} needs a key: name columns in from.key, or in to.match", sync.write.as_str());
+        let message =
+            format!("{} needs a key: name columns in from.key, or in to.match", sync.write.as_str());
         problems.push(error("from.key", &message));
     }
     let cursor = sync.from.cursor.as_ref().and_then(|c| stream.field(c));
     if let (Write::Append, Some(field)) = (sync.write, cursor)
         && !matches!(field.kind, FieldType::Int64 | FieldType::Date | FieldType::Timestamp { .. })
     {
-        problems.push(error("from.cursor", "append needs a cursor of whole numbers or times, which tells what was read"));
+        problems.push(error(
+            "from.cursor",
+            "append needs a cursor of whole numbers or times, which tells what was read",
+        ));
     }
     let table = &sync.to.table;
     for (path, columns) in [("to.update", &table.update), ("to.insert", &table.insert)] {

@@ -108,14 +108,16 @@ async fn compare(
     let mut staged = moved.staged;
     let mut park = moved.failed.len() as u64;
     if !table.key_is_total && !table.match_on.is_empty() {
-        let doubtful = load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
+        let doubtful =
+            load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
         staged -= doubtful.keyless + doubtful.doubled;
         park += doubtful.keyless + doubtful.doubled;
     }
     prepared.commit.staged = staged;
     let preview = load.preview(&prepared.commit, limit).await.map_err(Error::connect("comparing"))?;
     let approved = engine.store.approval(&sync.name).await?;
-    let listed = if prepared.commit.absent == Absent::Unstaged { staged } else { preview.known - preview.absent };
+    let listed =
+        if prepared.commit.absent == Absent::Unstaged { staged } else { preview.known - preview.absent };
     let verdict = guard::judge(&sync.deletes, preview.absent, preview.known, listed, approved);
     let held = if verdict == Verdict::Allow { 0 } else { preview.absent };
     show(table, &preview, &moved, held > 0, limit, each);
@@ -169,7 +171,8 @@ fn planned(table: &Table, record: &Previewed, held: bool) -> Planned {
         _ if held => PlannedAction::Hold,
         _ => PlannedAction::Delete,
     };
-    let json = |text: &Option<String>| text.clone().map_or(serde_json::Value::Null, serde_json::Value::String);
+    let json =
+        |text: &Option<String>| text.clone().map_or(serde_json::Value::Null, serde_json::Value::String);
     let change = |(field, old, new): &(String, Option<String>, Option<String>)| FieldChange {
         field: field.clone(),
         old: json(old),

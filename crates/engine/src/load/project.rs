@@ -102,7 +102,12 @@ impl Projection {
     }
 
     /// The values of a record's row; false: it is not wanted.
-    fn record<'b>(&self, batch: &'b Batch, row: usize, values: &mut Vec<Value<'b>>) -> Result<bool, RecordProblem> {
+    fn record<'b>(
+        &self,
+        batch: &'b Batch,
+        row: usize,
+        values: &mut Vec<Value<'b>>,
+    ) -> Result<bool, RecordProblem> {
         let problem = |code, message: String| RecordProblem { code, message };
         if let Some(why) = batch.problem(row) {
             return Err(problem("source_value", why.to_owned()));

@@ -59,7 +59,12 @@ pub(super) fn decide(
 
 /// The overlap that reaches back to the start of the last load less `lookback`, where that is further than `overlap`
 /// does. Times in microseconds since 1970.
-pub(super) fn look_back(from: &Position, overlap: Overlap, last_start: Option<i64>, lookback: Duration) -> Overlap {
+pub(super) fn look_back(
+    from: &Position,
+    overlap: Overlap,
+    last_start: Option<i64>,
+    lookback: Duration,
+) -> Overlap {
     let at = match from.cursor {
         Value::Timestamp { micros, .. } if micros != i64::MAX && micros != i64::MIN => micros,
         Value::Date(day) => i64::from(day).saturating_mul(syncline_core::time::DAY_MICROS),
@@ -79,7 +84,8 @@ mod tests {
     #[test]
     fn lookback_reaches_behind_the_last_start() {
         let minute = 60_000_000;
-        let from = Position { cursor: Value::Timestamp { micros: 100 * minute, zoned: true }, key: Vec::new() };
+        let from =
+            Position { cursor: Value::Timestamp { micros: 100 * minute, zoned: true }, key: Vec::new() };
         let overlap = Overlap { time: Duration::from_secs(120), count: 0 };
         let back = |last: Option<i64>, lookback: u64| {
             look_back(&from, overlap, last, Duration::from_secs(lookback * 60)).time.as_secs() / 60

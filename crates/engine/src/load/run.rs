@@ -270,7 +270,10 @@ impl Session<'_> {
         let text = serde_json::to_string(&stored).unwrap_or_default();
         prepared.commit.cursor = load.remembers().then_some(text);
         failpoint!("engine.load.before_commit", Error::failpoint);
-        let outcome = load.commit(&prepared.commit).await.map_err(Error::connect(format!("loading {:?}", sync.to.stream)))?;
+        let outcome = load
+            .commit(&prepared.commit)
+            .await
+            .map_err(Error::connect(format!("loading {:?}", sync.to.stream)))?;
         failpoint!("engine.load.committed", Error::failpoint);
         for note in outcome.notes.clone() {
             self.note(note);
@@ -296,13 +299,16 @@ impl Session<'_> {
         let known = load.known().await.map_err(Error::connect("counting the table's records"))?;
         let gone = known.saturating_sub(staged);
         let deletes = &self.table.sync.deletes;
-        let Verdict::Hold(reason) = guard::judge(deletes, gone, known, staged, prepared.commit.approved) else {
+        let Verdict::Hold(reason) = guard::judge(deletes, gone, known, staged, prepared.commit.approved)
+        else {
             return Ok(None);
         };
         if self.table.match_on.is_empty() {
             return Err(Error::Held { gone, reason });
         }
-        self.note("the table is not replaced, because too many records are gone: rows are merged instead".into());
+        self.note(
+            "the table is not replaced, because too many records are gone: rows are merged instead".into(),
+        );
         prepared.commit.merge.how = How::Merge;
         prepared.commit.absent = Absent::Unknown;
         Ok(Some(database::Held { count: gone, reason, keys: Vec::new() }))
@@ -322,12 +328,17 @@ impl Session<'_> {
 
     /// Takes out rows that cannot be told apart; returns how many.
     async fn exclude_doubtful(&mut self, load: &mut dyn Load) -> Result<u64, Error> {
-        let doubtful = load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
+        let doubtful =
+            load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
         let mut failed = Vec::new();
-        let problem = |code, message: &str| syncline_core::mapping::RecordProblem { code, message: message.into() };
+        let problem =
+            |code, message: &str| syncline_core::mapping::RecordProblem { code, message: message.into() };
         for key in &doubtful.keys {
             let key = key.iter().map(|text| Value::Text(text.clone().into())).collect();
-            failed.push(Failed { key, problem: problem("duplicate_key", "several records have this key; none was loaded") });
+            failed.push(Failed {
+                key,
+                problem: problem("duplicate_key", "several records have this key; none was loaded"),
+            });
         }
         let excluded = doubtful.keyless + doubtful.doubled;
         let named = failed.len() as u64;
@@ -351,8 +362,7 @@ impl Session<'_> {
         } else {
             counts.unchanged += quiet;
         }
-        counts.unchanged +=
-            staged.saturating_sub(outcome.tombstones + outcome.created + outcome.updated);
+        counts.unchanged += staged.saturating_sub(outcome.tombstones + outcome.created + outcome.updated);
     }
 
     /// Records what the load did, after it committed.
@@ -455,7 +465,8 @@ impl Session<'_> {
         if load.table().is_none() {
             return Ok(());
         }
-        let reading = Reading { mode: Mode::Incremental, reason: None, from: None, overlap: Default::default() };
+        let reading =
+            Reading { mode: Mode::Incremental, reason: None, from: None, overlap: Default::default() };
         let mut prepared = self.prepare(load.table(), &reading)?;
         prepared.shape.relayed = false;
         let mut writers = load.stage(&prepared.shape, 1).await.map_err(Error::connect("staging"))?;
@@ -469,7 +480,8 @@ impl Session<'_> {
                 tombstone: read(self.table, &reading, &[]).tombstone,
                 keys: group.iter().filter_map(|p| p.key.clone()).collect(),
             };
-            let batch = self.table.source.fetch(fetch).await.map_err(Error::connect("fetching parked records"))?;
+            let batch =
+                self.table.source.fetch(fetch).await.map_err(Error::connect("fetching parked records"))?;
             let Portion { read, .. } = Portion::from(batch.clone());
             self.counts.read += read;
             // the source has them no more: nothing is left to be retried
@@ -480,11 +492,15 @@ impl Session<'_> {
             self.counts.skipped += projected.skipped;
             failed.extend(projected.failed);
             staged += projected.rows.len() as u64;
-            writer.write(database::Rows::Batch(projected.rows)).await.map_err(Error::connect("staging rows"))?;
+            writer
+                .write(database::Rows::Batch(projected.rows))
+                .await
+                .map_err(Error::connect("staging rows"))?;
         }
         writer.finish().await.map_err(Error::connect("staging rows"))?;
         prepared.commit.staged = staged;
-        let outcome = load.commit(&prepared.commit).await.map_err(Error::connect("loading parked records"))?;
+        let outcome =
+            load.commit(&prepared.commit).await.map_err(Error::connect("loading parked records"))?;
         self.account(&outcome, staged, prepared.commit.merge.gone == Gone::Stay);
         let unparked = due.iter().map(|p| p.identity).collect();
         let at = self.engine.clock.now();
@@ -598,7 +614,8 @@ pub(super) fn prepare(
     let replaces = full && (sync.write == Write::Replace || options.prepurge);
     // a swap would lose what hangs on the table, and marks that others or we have set
     let marks = matches!(table.gone(found), Gone::Mark { .. }) && found.is_some();
-    let swaps = replaces && !marks && sync.from.tombstone.is_none() && found.is_none_or(|t| t.dependents.is_empty());
+    let swaps =
+        replaces && !marks && sync.from.tombstone.is_none() && found.is_none_or(|t| t.dependents.is_empty());
     let merges = table.database.facts().merges;
     let first = full && found.is_none() && sync.from.tombstone.is_none();
     let how = if swaps || first || !merges {

@@ -106,7 +106,11 @@ fn too_many(failed: usize) -> Result<(), Error> {
     if failed <= PARKED_MAX { Ok(()) } else { Err(Error::TooManyParked { limit: PARKED_MAX }) }
 }
 
-async fn one(moving: Arc<Moving>, mut part: Box<dyn Part>, mut writer: Box<dyn Writer>) -> Result<Moved, Error> {
+async fn one(
+    moving: Arc<Moving>,
+    mut part: Box<dyn Part>,
+    mut writer: Box<dyn Writer>,
+) -> Result<Moved, Error> {
     let reading = || Error::connect(format!("reading {:?}", moving.stream));
     let writing = || Error::connect("staging rows");
     let mut moved = Moved::default();

@@ -412,7 +412,13 @@ impl<S: Server> Load for Loading<S> {
         self.staged = true;
         if shape.takes_place {
             let staging = &self.tables.staging;
-            for sql in shape.changes.iter().filter(|c| !matches!(c, Change::Create { .. })).filter_map(|c| self.render(c, staging)).collect::<Vec<_>>() {
+            for sql in shape
+                .changes
+                .iter()
+                .filter(|c| !matches!(c, Change::Create { .. }))
+                .filter_map(|c| self.render(c, staging))
+                .collect::<Vec<_>>()
+            {
                 self.run(&sql).await?;
             }
         }
