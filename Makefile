@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push test-sdk
+.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror test-sdk
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
@@ -16,6 +16,9 @@ CYCLES ?= 300
 ITERATIONS ?= 100000
 # One world with its timeline, one order of kills, one course of fuzzing: make simulate SEED=17
 SEED ?=
+
+# How the server of bench-mirror is set, for both sides alike: room for one table, and no checkpoint in the middle.
+MIRROR_SERVER ?= shared_buffers=512MB max_wal_size=8GB checkpoint_timeout=1h maintenance_work_mem=256MB autovacuum=off
 
 help: ## this list
 	@echo "Syncline: keeps records in one system in agreement with records in another."
@@ -53,6 +56,10 @@ fuzz: ## feed the parsers with damaged input for longer; ITERATIONS=n for each, 
 bench-push: ## measure the push from PostgreSQL to the simulator; writes target/bench/push.json
 	@scripts/setup cc postgres
 	@scripts/with-postgres cargo bench --package syncline-cli --bench push
+
+bench-mirror: ## measure copies between databases beside their raw limits; BENCH_ROWS=n, PEERS=... (docs/benchmarks.md)
+	@scripts/setup cc postgres
+	@SYNCLINE_POSTGRES_SETTINGS="$(MIRROR_SERVER)" scripts/with-postgres cargo bench --package syncline-cli --bench mirror
 
 kill-campaign: ## CYCLES=n crashes, errors, delays and kills, then count what is lost or doubled; SEED=x repeats their order
 	@scripts/setup cc
