@@ -12,6 +12,7 @@ pub mod clock;
 pub mod conformance;
 pub mod destination;
 pub mod error;
+pub mod mysql;
 pub mod postgres;
 pub mod registry;
 pub mod sharepoint;
