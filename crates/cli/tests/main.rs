@@ -5,6 +5,8 @@
 mod bad_input;
 mod campaign;
 mod commands;
+mod databases;
+mod erp_cache;
 mod example;
 mod failpoints;
 mod help;

@@ -14,7 +14,8 @@ update sales_order_lines set is_shipped = true where order_no between 1 and 8;
 update purchase_order_lines set received = quantity where po_no in (1, 4, 7);
 update invoices set open_amount = 0, status = 'Paid' where invoice_no in (3, 6, 9);
 update gl_accounts set name = 'Account seven' where account_no = '001350';
-update exchange_rates set rate = 1.5 where currency = 'USD' and rate_date = date '2025-12-31';    -- too old for an hourly run
+update exchange_rates set rate = 1.5 where currency = 'USD' and rate_date = date '2025-12-31';    -- in the overlap of a week
+update exchange_rates set rate = 9.5 where currency = 'SEK' and rate_date = date '2025-03-01';    -- not in it: Mass sees it
 -- new
 insert into customers (customer_no, name, city, country, external_id) values
     (1001, 'Żółw & Córki', 'Gdańsk', 'PL', md5('customer 1001')::uuid);
