@@ -30,9 +30,9 @@ demo: ## push 10,000 records to a simulated SharePoint, break things, repair the
 	cargo build --release --package syncline-cli --bin syncline
 	@exec "$${CARGO_TARGET_DIR:-target}/release/syncline" demo
 
-test: ## run every test beside a throwaway PostgreSQL; ARGS="..." goes to the test runner
-	@scripts/setup cc postgres nextest
-	@scripts/with-postgres scripts/test $(ARGS)
+test: ## run every test beside a throwaway PostgreSQL and MariaDB; ARGS="..." goes to the test runner
+	@scripts/setup cc postgres mariadb nextest
+	@scripts/with-postgres scripts/with-mariadb scripts/test $(ARGS)
 
 check: ## formatting, lints, documentation, and the rules of the repository
 	@scripts/setup cc lints

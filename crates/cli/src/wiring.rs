@@ -10,7 +10,7 @@ use syncline_connect::{
     Database, Destination, Source,
     budget::Budgets,
     clock::{Clock, SystemClock},
-    postgres,
+    mysql, postgres,
     registry::{Context, Registry},
     sharepoint, sqlite,
 };
@@ -30,6 +30,7 @@ pub(crate) fn use_crypto() {
 /// The connectors of this binary.
 pub(crate) fn registry() -> Registry {
     Registry::default()
+        .with(mysql::Connector)
         .with(postgres::Connector)
         .with(sqlite::Connector)
         .with(sharepoint::Connector::default())

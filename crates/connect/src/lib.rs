@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod database;
 pub mod destination;
 pub mod error;
+pub mod mysql;
 pub mod postgres;
 pub mod registry;
 pub mod sharepoint;

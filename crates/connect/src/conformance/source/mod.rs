@@ -101,6 +101,11 @@ pub trait Kit: Send + Sync {
     /// Values of `kind` that the system stores and orders as given: ascending, no two equal, extremes included.
     /// Empty: the system has no such type.
     fn values(&self, kind: &FieldType) -> Vec<Value<'static>>;
+
+    /// A column name of signs beyond ASCII, as far as the system has them in names.
+    fn odd_name(&self) -> &'static str {
+        "Größe 🙂"
+    }
 }
 
 /// Runs the suite.
