@@ -100,18 +100,21 @@ pub struct CopyPlan {
 pub enum Output {
     /// A column of the source, by name, as it is.
     Column(String),
-    /// A value that is computed: the expression, the field that takes it, its type in PostgreSQL's words, and what is written
-    /// instead of null.
-    Computed {
-        /// Over source columns.
-        expr: Expr,
-        /// With its limits.
-        field: Field,
-        /// `numeric(14,2)`.
-        declared: String,
-        /// Instead of null.
-        default: Option<Value<'static>>,
-    },
+    /// A value that is computed.
+    Computed(Box<Computed>),
+}
+
+/// A value that is computed for a field of a tuple.
+#[derive(Debug, Clone)]
+pub struct Computed {
+    /// Over source columns.
+    pub expr: Expr,
+    /// The field that takes it, with its limits.
+    pub field: Field,
+    /// Its type in PostgreSQL's words: `numeric(14,2)`.
+    pub declared: String,
+    /// Instead of null.
+    pub default: Option<Value<'static>>,
 }
 
 /// What a part hands over at once.

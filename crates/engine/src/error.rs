@@ -74,7 +74,7 @@ impl Error {
     }
 
     /// A value in a column of another type: a fault of ours.
-    pub(crate) fn mismatch(error: syncline_core::batch::TypeMismatch) -> Self {
+    pub(crate) fn mismatch(error: &syncline_core::batch::TypeMismatch) -> Self {
         let source = syncline_connect::Error::new(syncline_connect::error::Kind::Protocol, error.to_string());
         Self::Connect { doing: "making rows".into(), source }
     }

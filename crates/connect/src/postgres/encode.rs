@@ -90,7 +90,7 @@ pub(super) fn binary(codec: &Codec, value: &Value<'_>, out: &mut BytesMut) -> Re
         (Codec::Time, Value::Time(v)) => out.put_i64(*v),
         (Codec::Timestamp, Value::Timestamp { micros, zoned: false })
         | (Codec::Timestamptz, Value::Timestamp { micros, zoned: true }) => {
-            out.put_i64(self::micros(*micros)?)
+            out.put_i64(self::micros(*micros)?);
         }
         (Codec::Uuid, Value::Uuid(v)) => out.extend_from_slice(v),
         (Codec::List(of), Value::List(values)) => return list(of, values, out),

@@ -1,7 +1,7 @@
 //! New tuples from the server's: fields that stay are copied as they are, only what expressions read is decoded.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use syncline_core::{convert::convert, expr::Expr, mapping::RecordProblem, schema::Field, value::Value};
+use syncline_core::{convert::convert, expr::Expr, mapping::RecordProblem, value::Value};
 
 use super::{
     describe::Found,
@@ -14,7 +14,7 @@ use crate::{
     Error,
     database::Rows,
     error::Kind,
-    source::{CopyPlan, Failed, Output, Portion},
+    source::{Computed, CopyPlan, Failed, Output, Portion},
 };
 
 /// Records that may fail in one portion, so that what is said about them stays small.
@@ -43,12 +43,7 @@ pub(super) struct Splicer {
 enum Spliced {
     /// This selected field as it is.
     Field(usize),
-    Computed {
-        expr: Expr,
-        field: Field,
-        codec: Codec,
-        default: Option<Value<'static>>,
-    },
+    Computed(Box<Computed>, Codec),
 }
 
 /// A column that expressions read: where it is selected and how it is sent.
@@ -77,13 +72,12 @@ impl Splicer {
         for output in &plan.outputs {
             let spliced = match output {
                 Output::Column(name) => Spliced::Field(splicer.select_once(found.column(name)?.sql.plain())),
-                Output::Computed { expr, field, declared, default } => {
-                    splicer.read_all(found, expr.variables())?;
-                    let codec = encode::codec(declared).ok_or_else(|| {
-                        Error::new(Kind::Definition, format!("{declared} cannot be computed"))
+                Output::Computed(computed) => {
+                    splicer.read_all(found, computed.expr.variables())?;
+                    let codec = encode::codec(&computed.declared).ok_or_else(|| {
+                        Error::new(Kind::Definition, format!("{} cannot be computed", computed.declared))
                     })?;
-                    let (expr, field, default) = (expr.clone(), field.clone(), default.clone());
-                    Spliced::Computed { expr, field, codec, default }
+                    Spliced::Computed(computed.clone(), codec)
                 }
             };
             splicer.outputs.push(spliced);
@@ -124,7 +118,7 @@ impl Splicer {
     }
 
     fn computes(&self) -> bool {
-        self.filter.is_some() || self.outputs.iter().any(|o| matches!(o, Spliced::Computed { .. }))
+        self.filter.is_some() || self.outputs.iter().any(|o| matches!(o, Spliced::Computed(..)))
     }
 
     /// What is selected when the server's tuples are exactly those wanted.
@@ -253,12 +247,12 @@ impl Record<'_> {
     }
 
     fn put(&self, output: &Spliced, out: &mut BytesMut) -> Result<(), RecordProblem> {
-        let (expr, field, codec, default) = match output {
+        let (Computed { expr, field, default, .. }, codec) = match output {
             Spliced::Field(at) => {
                 put_raw(self.fields[*at], out);
                 return Ok(());
             }
-            Spliced::Computed { expr, field, codec, default } => (expr, field, codec, default),
+            Spliced::Computed(computed, codec) => (&**computed, codec),
         };
         let problem =
             |code, why: String| RecordProblem { code, message: format!("field {:?}: {why}", field.name) };

@@ -88,7 +88,7 @@ impl Table {
             Ok(stream) => stream,
             Err(error) if matches!(error.kind, Kind::StreamMissing | Kind::Definition) => {
                 let known = source.streams().await.unwrap_or_default();
-                problems.push(missing("from.table", error, &sync.from.stream, known));
+                problems.push(missing("from.table", &error, &sync.from.stream, known));
                 return Ok((None, problems));
             }
             Err(error) => return Err(failed()(error)),
@@ -253,7 +253,7 @@ fn warning(path: &str, message: &str) -> Problem {
     Problem { warning: true, ..error(path, message) }
 }
 
-fn missing(path: &str, refused: syncline_connect::Error, name: &str, known: Vec<String>) -> Problem {
+fn missing(path: &str, refused: &syncline_connect::Error, name: &str, known: Vec<String>) -> Problem {
     let unknown = (refused.kind == Kind::StreamMissing).then(|| (name.to_owned(), known));
     Problem { unknown, ..error(path, &refused.message) }
 }
@@ -456,7 +456,8 @@ fn check_write(sync: &Sync, match_on: &[String], stream: &Stream, problems: &mut
     for (path, columns) in [("to.update", &table.update), ("to.insert", &table.insert)] {
         let mapped: Vec<&str> = sync.fields.iter().map(|f| f.to.as_str()).collect();
         for name in columns.iter().flatten() {
-            if !mapped.contains(&name.as_str()) && !(sync.rest && stream.field(name).is_some()) {
+            let known = mapped.contains(&name.as_str()) || (sync.rest && stream.field(name).is_some());
+            if !known {
                 problems.push(error(path, &format!("column {name:?} is not among the fields")));
             }
         }

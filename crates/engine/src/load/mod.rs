@@ -9,6 +9,7 @@ mod keys;
 pub mod plan;
 mod project;
 mod reading;
+pub mod reset;
 pub mod run;
 mod stage;
 

@@ -8,7 +8,6 @@ use syncline_core::{
     guard::{self, Verdict},
     plan::{FieldChange, Planned, PlannedAction},
     run::Phase,
-    sync::Mode,
 };
 use tokio::sync::watch;
 
@@ -57,8 +56,8 @@ pub async fn plan(
     let mut prepared = prepare(table, load.table(), &reading, options, engine.clock.now().as_microsecond())?;
     // what takes the table's place is compared with it here, so that the plan can say what would change
     prepared.shape.takes_place = false;
-    let replaces = prepared.commit.merge.how == How::Replace;
-    if replaces && load.table().is_some() && !table.match_on.is_empty() {
+    let replaces = prepared.commit.merge.how == How::Replace && load.table().is_some();
+    if replaces && !table.match_on.is_empty() {
         prepared.commit.merge.how = How::Merge;
         prepared.commit.merge.gone = syncline_connect::database::Gone::Delete;
         prepared.commit.absent = Absent::Unstaged;
@@ -89,7 +88,7 @@ pub async fn plan(
     let mut summary = summary?;
     summary.mode = mode_word(reading.mode).into();
     summary.reason = reading.reason;
-    if reading.mode == Mode::Full && replaces {
+    if replaces {
         summary.notes.push("the table is replaced as a whole".into());
     }
     Ok(summary)

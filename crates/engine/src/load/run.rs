@@ -7,7 +7,7 @@ use std::{
 
 use syncline_connect::{
     database::{self, Absent, Claim, Commit, Gone, How, Load, Merge, Outcome, Shape},
-    source::{CopyPlan, FETCH_MAX, Failed, Fetch, Output, Portion, Read, Scan},
+    source::{Computed, CopyPlan, FETCH_MAX, Failed, Fetch, Output, Portion, Read, Scan},
 };
 use syncline_core::{
     counts::Counts,
@@ -488,7 +488,7 @@ impl Session<'_> {
             let gone = (group.len() as u64).saturating_sub(read);
             self.counts.read += gone;
             self.counts.skipped += gone;
-            let projected = prepared.projection.project(&batch).map_err(Error::mismatch)?;
+            let projected = prepared.projection.project(&batch).map_err(|e| Error::mismatch(&e))?;
             self.counts.skipped += projected.skipped;
             failed.extend(projected.failed);
             staged += projected.rows.len() as u64;
@@ -704,12 +704,12 @@ fn copy_plan(
                 if !plain || loaded.required {
                     return None;
                 }
-                outputs.push(Output::Computed {
+                outputs.push(Output::Computed(Box::new(Computed {
                     expr: expr.clone(),
                     field: field.clone(),
                     declared: column.declared.clone(),
                     default: loaded.default.clone(),
-                });
+                })));
             }
         }
     }

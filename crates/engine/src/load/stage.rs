@@ -135,7 +135,7 @@ async fn one(
                     let here = (0..batch.len()).filter_map(|row| ordinal(&batch.value(row, at))).max();
                     moved.highest = moved.highest.max(here);
                 }
-                let projected = moving.projection.project(&batch).map_err(Error::mismatch)?;
+                let projected = moving.projection.project(&batch).map_err(|e| Error::mismatch(&e))?;
                 moved.skipped += projected.skipped;
                 moved.read_before += projected.read_before;
                 moved.failed.extend(projected.failed);

@@ -281,11 +281,12 @@ impl MergeSql<'_> {
         Some(format!("{} JOIN {} ON {same} WHERE {conditions}", self.staging(), self.table()))
     }
 
-    /// Key and values, as texts, of staged rows that would be added.
-    pub fn list_new(&self, limit: usize) -> String {
+    /// Key and values, as texts, of staged rows that would be added to the table, if it is there.
+    pub fn list_new(&self, limit: usize, exists: bool) -> String {
+        let conditions = if exists { self.is_new() } else { self.living().into_iter().collect() };
         let values = self.texts("s", self.insert);
         let select = [self.key_texts("s"), values].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>();
-        let select = format!("{} FROM {}{}", select.join(", "), self.staging(), clause(&self.is_new()));
+        let select = format!("{} FROM {}{}", select.join(", "), self.staging(), clause(&conditions));
         (self.dialect.limited)(&select, limit)
     }
 

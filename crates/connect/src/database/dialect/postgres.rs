@@ -36,7 +36,7 @@ pub static POSTGRES: Dialect = Dialect {
     widens,
 };
 
-fn declare(kind: &FieldType, key: bool) -> String {
+fn declare(kind: &FieldType, _: bool) -> String {
     match kind {
         FieldType::Boolean => "boolean".into(),
         FieldType::Int64 => "bigint".into(),
@@ -53,7 +53,7 @@ fn declare(kind: &FieldType, key: bool) -> String {
         FieldType::Timestamp { zoned: false } => "timestamp without time zone".into(),
         FieldType::Uuid => "uuid".into(),
         FieldType::Json => "jsonb".into(),
-        FieldType::List(of) => format!("{}[]", declare(of, key)),
+        FieldType::List(of) => format!("{}[]", declare(of, false)),
     }
 }
 

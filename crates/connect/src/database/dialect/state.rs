@@ -12,14 +12,13 @@ impl Dialect {
         let (short, long, integer) = self.own_types;
         format!(
             "CREATE TABLE {} ({} {short} NOT NULL, {} {short} NOT NULL, {} {integer} NOT NULL, {} {long}, {} {integer}, \
-             {} {integer}, PRIMARY KEY ({}, {})){}",
+             PRIMARY KEY ({}, {})){}",
             self.table(state),
             self.quote("sync"),
             self.quote("table_name"),
             self.quote("epoch"),
             self.quote("position"),
             self.quote("started_at"),
-            self.quote("written_at"),
             self.quote("sync"),
             self.quote("table_name"),
             self.table_suffix,

@@ -484,16 +484,14 @@ impl<S: Server> Load for Loading<S> {
         let keyed = commit.merge.how != How::Append && self.tables.found.is_some();
         if !keyed {
             preview.created = commit.staged;
-            let list = merge.list_new(limit);
-            if !self.tables.shape.key.is_empty() && self.tables.found.is_some() {
-                let rows = self.link.query(&list, &[]).await?;
-                preview.records =
-                    rows.into_iter().map(|row| created(&self.tables.shape, commit, row)).collect();
-            }
+            // without a key every row is new
+            let list = merge.list_new(limit, false);
+            let rows = self.link.query(&list, &[]).await?;
+            preview.records = rows.into_iter().map(|row| created(&self.tables.shape, commit, row)).collect();
             return Ok(preview);
         }
         let (new, changed) = (merge.count_new(), merge.count_changed());
-        let (list_new, list_changed) = (merge.list_new(limit), merge.list_changed(limit));
+        let (list_new, list_changed) = (merge.list_new(limit, true), merge.list_changed(limit));
         let tombstones = self.tables.shape.tombstones.then(|| {
             (
                 merge.count_tombstones(),
