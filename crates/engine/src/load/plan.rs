@@ -1,7 +1,7 @@
 //! What a load would do: rows are staged where only this session sees them, and compared; nothing outlives the session.
 
 use syncline_connect::{
-    database::{Absent, Claim, How, Load, Preview, Previewed},
+    database::{Absent, Claim, Gone, How, Load, Preview, Previewed},
     source::Scan,
 };
 use syncline_core::{
@@ -59,7 +59,7 @@ pub async fn plan(
     let replaces = prepared.commit.merge.how == How::Replace && load.table().is_some();
     if replaces && !table.match_on.is_empty() {
         prepared.commit.merge.how = How::Merge;
-        prepared.commit.merge.gone = syncline_connect::database::Gone::Delete;
+        prepared.commit.merge.gone = Gone::Delete;
         prepared.commit.absent = Absent::Unstaged;
     }
     let scan = Scan {
@@ -120,6 +120,9 @@ async fn compare(
     let verdict = guard::judge(&sync.deletes, preview.absent, preview.known, listed, approved);
     let held = if verdict == Verdict::Allow { 0 } else { preview.absent };
     show(table, &preview, &moved, held > 0, limit, each);
+    // as a run counts them: a tombstone of a record that is not there, or that stays
+    let quiet = preview.tombstones.saturating_sub(preview.deleted - preview.absent);
+    let (stays, agrees) = if prepared.commit.merge.gone == Gone::Stay { (quiet, 0) } else { (0, quiet) };
     let mut summary = Summary {
         read: moved.read + preview.absent,
         create: preview.created,
@@ -129,8 +132,8 @@ async fn compare(
         park,
         unchanged: moved.read_before
             + staged.saturating_sub(preview.created + preview.updated + preview.tombstones)
-            + preview.tombstones.saturating_sub(preview.deleted - preview.absent),
-        skipped: moved.skipped,
+            + agrees,
+        skipped: moved.skipped + stays,
         notes: table.notes.clone(),
         ..Summary::default()
     };

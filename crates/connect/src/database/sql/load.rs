@@ -480,10 +480,13 @@ impl<S: Server> Load for Loading<S> {
 
     async fn preview(&mut self, commit: &Commit, limit: usize) -> Result<Preview, Error> {
         let mut preview = Preview::default();
+        if self.tables.shape.tombstones {
+            let count = self.merge(commit).count_tombstones();
+            preview.tombstones = self.count(&count).await?;
+        }
         let merge = self.merge(commit);
-        let keyed = commit.merge.how != How::Append && self.tables.found.is_some();
-        if !keyed {
-            preview.created = commit.staged;
+        if commit.merge.how == How::Append || self.tables.found.is_none() {
+            preview.created = commit.staged - preview.tombstones;
             // without a key every row is new
             let list = merge.list_new(limit, false);
             let rows = self.link.query(&list, &[]).await?;
@@ -492,16 +495,12 @@ impl<S: Server> Load for Loading<S> {
         }
         let (new, changed) = (merge.count_new(), merge.count_changed());
         let (list_new, list_changed) = (merge.list_new(limit, true), merge.list_changed(limit));
-        let tombstones = self.tables.shape.tombstones.then(|| {
-            (
-                merge.count_tombstones(),
-                merge.count_gone(Which::Tombstones),
-                merge.list_gone(Which::Tombstones, limit),
-            )
-        });
+        let removes = commit.merge.gone != Gone::Stay;
+        let tombstones = (self.tables.shape.tombstones && removes)
+            .then(|| (merge.count_gone(Which::Tombstones), merge.list_gone(Which::Tombstones, limit)));
         let absent = self
             .which(commit.absent)
-            .filter(|_| commit.merge.gone != Gone::Stay)
+            .filter(|_| removes)
             .map(|which| (merge.count_gone(which), merge.list_gone(which, limit)));
         let known = merge.count_known();
         preview.known = self.count(&known).await?;
@@ -516,8 +515,7 @@ impl<S: Server> Load for Loading<S> {
             }
         }
         let mut lists = Vec::new();
-        if let Some((all, gone, list)) = tombstones.filter(|_| commit.merge.gone != Gone::Stay) {
-            preview.tombstones = self.count(&all).await?;
+        if let Some((gone, list)) = tombstones {
             preview.deleted += self.count(&gone).await?;
             lists.push(list);
         }
