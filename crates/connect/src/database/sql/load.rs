@@ -486,7 +486,7 @@ impl<S: Server> Load for Loading<S> {
         }
         let merge = self.merge(commit);
         if commit.merge.how == How::Append || self.tables.found.is_none() {
-            preview.created = commit.staged - preview.tombstones;
+            preview.created = commit.staged.saturating_sub(preview.tombstones);
             // without a key every row is new
             let list = merge.list_new(limit, false);
             let rows = self.link.query(&list, &[]).await?;
