@@ -1,6 +1,7 @@
 //! `syncline plan`
 
 use serde_json::json;
+use syncline_connect::database::NAMED_MAX;
 use syncline_core::{
     plan::{FieldChange, Planned, PlannedAction},
     sync::Sync,
@@ -76,7 +77,8 @@ async fn one(
             plan(engine, bound, &options, &Silent, &mut each).await
         }
         Flow::Load(table) => {
-            load::plan::plan(engine, table, &load_options, args.limit, &Silent, &mut each).await
+            let limit = if args.json { NAMED_MAX } else { args.limit.min(NAMED_MAX) };
+            load::plan::plan(engine, table, &load_options, limit, &Silent, &mut each).await
         }
     };
     let mut summary = planned.map_err(|e| about(e.into()))?;
