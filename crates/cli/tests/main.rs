@@ -14,5 +14,6 @@ mod kill;
 mod kit;
 mod outputs;
 mod repo;
+mod schedules;
 mod stopping;
 mod trouble;
