@@ -11,6 +11,7 @@ pub mod bind;
 mod contact;
 mod deletes;
 pub mod error;
+pub mod load;
 pub mod plan;
 mod planner;
 pub mod progress;

@@ -20,6 +20,7 @@
 mod bind;
 mod bound;
 mod client;
+mod compare;
 mod config;
 mod describe;
 mod error;
@@ -45,6 +46,7 @@ use tokio::sync::Mutex;
 use self::{client::Session, config::Settings};
 use crate::{
     Error, Source,
+    compare::{Side, Subject},
     error::Kind,
     registry::{self, Context},
     source::{FETCH_MAX, Fetch, Read, Reader},
@@ -127,5 +129,9 @@ impl Source for Postgres {
         let found = describe::find(session, stream).await?;
         let keys = lookup::duplicates(session, &found, key, limit).await;
         keys.map_err(|e| e.context(format_args!("stream {stream:?}")))
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(compare::Snapshot::open(&self.settings, subject).await?)))
     }
 }

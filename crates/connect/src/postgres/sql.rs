@@ -88,14 +88,14 @@ pub(super) struct ColumnSql {
 }
 
 impl ColumnSql {
-    fn selected(&self) -> String {
+    pub(super) fn selected(&self) -> String {
         match self.select_as {
             Some(kind) => format!("t.{}::{kind}", self.name),
             None => self.plain(),
         }
     }
 
-    fn plain(&self) -> String {
+    pub(super) fn plain(&self) -> String {
         format!("t.{}", self.name)
     }
 

@@ -1,0 +1,3 @@
+//! Loading tables.
+
+pub mod compare;
