@@ -84,7 +84,13 @@ pub enum Hash {
     Md5,
     /// The database's own hash functions: faster, and the same only where [`Side::own_hash`] is.
     Own,
+    /// None: a bucket is a range of [`BITS`] whole-number keys, and its sum has one bit for each of them that is there. So the
+    /// first pass says which keys there are. Only where [`Side::walks`].
+    Bits,
 }
+
+/// Keys in a bucket of [`Hash::Bits`].
+pub const BITS: i64 = 64;
 
 /// How keys are put into buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +109,22 @@ pub enum Partition {
         /// Buckets; a power of two.
         count: u32,
     },
+}
+
+/// The ranges of [`Hash::Bits`] that cover dense `bounds`, in parts of at most [`BUCKETS_MAX`]. `None` where [`Partition::of`]
+/// takes no ranges.
+pub fn bit_ranges(records: u64, bounds: Option<(i64, i64)>) -> Option<impl Iterator<Item = Partition>> {
+    let (from, to) = bounds?;
+    let Partition::Ranges { .. } = Partition::of(records, bounds) else { return None };
+    let part = BITS * i64::from(BUCKETS_MAX);
+    // no bit may lie outside what databases count in
+    to.checked_add(part)?;
+    let parts = (to - from) / part;
+    Some((0..=parts).map(move |n| {
+        let from = from + n * part;
+        let ranges = ((to - from) / BITS + 1).min(i64::from(BUCKETS_MAX));
+        Partition::Ranges { from, width: BITS, count: u32::try_from(ranges).unwrap_or(BUCKETS_MAX) }
+    }))
 }
 
 /// Most buckets of a pass: what bounds its memory (a few megabytes on each side).
@@ -159,8 +181,17 @@ pub struct Bucket {
     pub number: u32,
     /// Its records.
     pub rows: u64,
-    /// The sum of their hashes, modulo 2^60.
+    /// The sum of their hashes, modulo 2^60; of [`Hash::Bits`] the bits.
     pub sum: i64,
+}
+
+impl Bucket {
+    /// The keys of this bucket of a [`Hash::Bits`] pass, whose first range begins at `from`, that `other` has not.
+    pub fn keys_without(&self, other: Option<&Self>, from: i64) -> impl Iterator<Item = i64> {
+        let first = from + i64::from(self.number) * BITS;
+        let bits = self.sum & !other.map_or(0, |other| other.sum);
+        (0..BITS).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| first + bit)
+    }
 }
 
 /// What is known before the first pass.
@@ -194,6 +225,11 @@ pub trait Side: Send {
     /// What [`Hash::Own`] depends on, as a text: sides with equal texts have equal hashes. `None`: it has none.
     fn own_hash(&self) -> Option<&str> {
         None
+    }
+
+    /// Whether ranges of the key are walked by an index, which [`Hash::Bits`] needs.
+    fn walks(&self) -> bool {
+        false
     }
 
     /// Asks how large the table is.
@@ -255,6 +291,25 @@ mod tests {
             panic!("dense")
         };
         assert!(count <= BUCKETS_MAX && width * i64::from(count) >= 200_000_000, "{width} {count}");
+    }
+
+    #[test]
+    fn bits_are_keys() {
+        let bucket = |number, sum| Bucket { number, rows: 1, sum };
+        let (a, b) = (bucket(2, i64::MIN | 0b1011), bucket(2, 0b0010));
+        assert_eq!(a.keys_without(Some(&b), -200).collect::<Vec<_>>(), [-72, -69, -9]);
+        assert_eq!(b.keys_without(None, 0).collect::<Vec<_>>(), [129]);
+        assert_eq!(b.keys_without(Some(&a), 0).count(), 0);
+        let parts = |records, bounds| bit_ranges(records, bounds).map(Iterator::collect::<Vec<_>>);
+        let range = |from, count| Partition::Ranges { from, width: 64, count };
+        assert_eq!(parts(100, Some((-1, 63))), Some(vec![range(-1, 2)]));
+        assert_eq!(
+            parts(20_000_000, Some((1, 20_000_000))),
+            Some(vec![range(1, BUCKETS_MAX), range(16_777_217, 50_356)])
+        );
+        assert_eq!(parts(100, Some((i64::MAX - 100, i64::MAX))), None);
+        assert_eq!(parts(100, Some((0, i64::MAX))), None);
+        assert_eq!(parts(100, None), None);
     }
 
     #[test]

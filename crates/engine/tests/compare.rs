@@ -142,7 +142,13 @@ async fn deletes_are_found_where_they_are() {
             [7, 4007, 8007].into_iter().chain(9001..=9300).chain([12_007, 16_007]).collect();
         assert_eq!(whole(&gone), expected);
         assert_eq!((gone.listed, gone.known, gone.unreadable), (19_696, 20_000, 0));
+        assert_eq!(gone.read, 0, "the first pass says it all");
+        // without an index on one side, the hashes of ranges are compared
+        world.run("ALTER TABLE a DROP CONSTRAINT a_pkey").await;
+        let gone = world.gone(&["id"]).await;
+        assert_eq!(whole(&gone), expected);
         assert!(gone.read < 3_000, "{} records were read", gone.read);
+        world.run("ALTER TABLE a ADD PRIMARY KEY (id)").await;
         world.run("INSERT INTO a SELECT * FROM b ON CONFLICT DO NOTHING; DELETE FROM a WHERE id > 20000").await;
         let gone = world.gone(&["id"]).await;
         assert_eq!((gone.count, gone.read), (0, 0));

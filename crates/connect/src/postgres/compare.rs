@@ -89,7 +89,7 @@ impl Snapshot {
             key: terms(&self.key, &pass.key),
             columns: terms(&self.columns, &pass.columns),
             live: self.live.clone(),
-            indexed: self.key.first().is_some_and(|c| self.found.stream.indexed.contains(&c.field.name)),
+            indexed: self.walks(),
             pass,
         }
     }
@@ -157,6 +157,10 @@ impl Side for Snapshot {
 
     fn own_hash(&self) -> Option<&str> {
         self.own.as_deref()
+    }
+
+    fn walks(&self) -> bool {
+        self.key.first().is_some_and(|c| self.found.stream.indexed.contains(&c.field.name))
     }
 
     async fn extent(&mut self) -> Result<Extent, Error> {

@@ -11,7 +11,8 @@ use futures::try_join;
 use syncline_connect::{
     Database, Source,
     compare::{
-        Bucket, Extent, Form, Hash, Partition, Pass, ROWS_BUCKETS_MAX, Side, Subject, Which, differing,
+        Bucket, Extent, Form, Hash, Partition, Pass, ROWS_BUCKETS_MAX, Side, Subject, Which, bit_ranges,
+        differing,
     },
     source::Reader,
 };
@@ -19,7 +20,7 @@ use syncline_core::{
     batch::{Batch, BatchBuilder, Positions, RecordOp},
     canonical::{self, ContentHash, canonical},
     convert::convert,
-    schema::Field,
+    schema::{Field, FieldType},
     value::Value,
 };
 
@@ -57,6 +58,19 @@ pub struct Gone {
     pub unreadable: u64,
     /// Records that were read to find them, of both sides.
     pub read: u64,
+}
+
+impl Gone {
+    fn add(&mut self, key: &[Value<'_>], keys: &mut BatchBuilder) {
+        for (column, value) in key.iter().enumerate() {
+            keys.push(column, value).expect("keys are read into the destination's fields");
+        }
+        keys.end_record(RecordOp::Upsert);
+        self.count += 1;
+        if keys.len() >= BATCH_ROWS {
+            self.keys.push(keys.finish(Positions::None));
+        }
+    }
 }
 
 /// What a comparison found.
@@ -164,21 +178,21 @@ pub async fn gone_keys(sides: &mut Sides) -> Result<Gone, Error> {
     let mut gone = Gone::default();
     let key = sides.key;
     let mut work = Work::new(sides, false).await?;
-    let buckets = work.first_pass().await?;
-    (gone.listed, gone.known) = (work.source.rows, work.destination.rows);
     let mut keys = BatchBuilder::new(work.fields.iter().take(key).cloned().collect());
+    let buckets = match work.bits.take() {
+        Some(ranges) => {
+            for range in ranges {
+                work.bits_of(range, &mut gone, &mut keys).await?;
+            }
+            Vec::new()
+        }
+        None => work.first_pass().await?,
+    };
+    (gone.listed, gone.known) = (work.source.rows, work.destination.rows);
     for chunk in chunks(&buckets, CHUNK_ROWS) {
         work.chunk(&chunk, |found| {
             if let Found::Extra(row) = found {
-                for (column, value) in row.iter().enumerate() {
-                    // the builder has the fields that the values were read into
-                    drop(keys.push(column, value));
-                }
-                keys.end_record(RecordOp::Upsert);
-                gone.count += 1;
-                if keys.len() >= BATCH_ROWS {
-                    gone.keys.push(keys.finish(Positions::None));
-                }
+                gone.add(row, &mut keys);
             }
         })
         .await?;
@@ -291,6 +305,8 @@ struct Work<'a> {
     wide: bool,
     how: How,
     pass: Pass,
+    /// The ranges to walk where the first pass can say which keys there are.
+    bits: Option<Vec<Partition>>,
     unreadable: u64,
     doubled: u64,
     read: u64,
@@ -316,6 +332,9 @@ impl<'a> Work<'a> {
             .collect();
         let forms: Vec<Form> = forms.into_iter().flatten().collect();
         let own = source.own_hash().is_some() && source.own_hash() == destination.own_hash();
+        let walked = source.walks() && destination.walks() && !wide;
+        let kinds = [&source.stream().fields, &destination.stream().fields];
+        let numbers = kinds.iter().all(|f| f.first().is_some_and(|f| f.kind == FieldType::Int64));
         let mut source = At { side: source.as_mut(), name: "source", rows: 0 };
         let mut destination = At { side: destination.as_mut(), name: "destination", rows: 0 };
         let (a, b) = try_join!(source.extent(), destination.extent())?;
@@ -326,7 +345,9 @@ impl<'a> Work<'a> {
         };
         let inside = without.is_empty();
         let whole = inside && key == 1 && forms.first() == Some(&Form::Integer);
-        let partition = Partition::of(a.records.max(b.records), bounds.filter(|_| whole));
+        let (records, bounds) = (a.records.max(b.records), bounds.filter(|_| whole));
+        let partition = Partition::of(records, bounds);
+        let bits = bit_ranges(records, bounds.filter(|_| walked && numbers)).map(Iterator::collect);
         let pass = Pass {
             key: forms.iter().take(key).copied().collect(),
             columns: forms.iter().skip(key).copied().collect(),
@@ -334,7 +355,19 @@ impl<'a> Work<'a> {
             partition,
         };
         let how = if inside { How::Inside } else { How::Read(without) };
-        Ok(Self { source, destination, fields, key, wide, how, pass, unreadable: 0, doubled: 0, read: 0 })
+        Ok(Self {
+            source,
+            destination,
+            fields,
+            key,
+            wide,
+            how,
+            pass,
+            bits,
+            unreadable: 0,
+            doubled: 0,
+            read: 0,
+        })
     }
 
     /// The buckets that differ, with the records of both in them.
@@ -347,6 +380,26 @@ impl<'a> Work<'a> {
         self.source.rows = a.iter().map(|bucket| bucket.rows).sum();
         self.destination.rows = b.iter().map(|bucket| bucket.rows).sum();
         Ok(differing(&mut a, &mut b))
+    }
+
+    /// Finds the gone keys of some ranges from their bits alone.
+    async fn bits_of(
+        &mut self,
+        ranges: Partition,
+        gone: &mut Gone,
+        keys: &mut BatchBuilder,
+    ) -> Result<(), Error> {
+        let Partition::Ranges { from, .. } = ranges else { return Ok(()) };
+        let pass = Pass { hash: Hash::Bits, partition: ranges, ..self.pass.clone() };
+        let (mut a, b) = try_join!(self.source.summarize(&pass), self.destination.summarize(&pass))?;
+        self.source.rows += a.iter().map(|bucket| bucket.rows).sum::<u64>();
+        self.destination.rows += b.iter().map(|bucket| bucket.rows).sum::<u64>();
+        a.sort_unstable_by_key(|bucket| bucket.number);
+        for bucket in &b {
+            let there = a.binary_search_by_key(&bucket.number, |a| a.number).ok().map(|at| &a[at]);
+            bucket.keys_without(there, from).for_each(|key| gone.add(&[Value::Int64(key)], keys));
+        }
+        Ok(())
     }
 
     fn at(&mut self, destination: bool) -> &mut At<'a> {

@@ -87,6 +87,10 @@ impl Compared<'_> {
         let Self { from, live, .. } = self;
         if let Some((first, width, count)) = self.walked().filter(|_| self.pass.columns.is_empty()) {
             let key = self.first();
+            let sum = match self.pass.hash {
+                Hash::Bits => format!("bit_or(1::bigint << ({key} - (({first}) + s.n * {width}))::integer)"),
+                Hash::Md5 | Hash::Own => sum,
+            };
             return format!(
                 "SELECT s.n, x.c, x.s FROM generate_series(0::bigint, {}) AS s(n), LATERAL (SELECT count(*) AS c, {sum} AS \
                  s FROM {from} AS t WHERE {key} >= ({first}) + s.n * {width} AND {key} <= ({first}) + s.n * {width} + {} \
