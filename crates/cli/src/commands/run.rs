@@ -58,6 +58,7 @@ fn options(sync: &Sync, args: &RunArgs) -> Result<load::run::Options, Failure> {
         lookback: None,
         prepurge: args.prepurge,
         reindex: args.reindex,
+        repair: None,
         parallel: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let Some(name) = &args.schedule else { return Ok(options) };
