@@ -9,6 +9,7 @@
 
 pub mod budget;
 pub mod clock;
+pub mod compare;
 pub mod conformance;
 pub mod database;
 pub mod destination;

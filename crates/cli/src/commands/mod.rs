@@ -15,6 +15,7 @@ mod show;
 mod sim;
 mod status;
 mod verify;
+mod verify_tables;
 
 use crate::{
     args::{Cli, Command},

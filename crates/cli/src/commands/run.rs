@@ -53,6 +53,7 @@ fn asked(args: &RunArgs) -> load::run::Options {
         lookback: None,
         prepurge: args.prepurge,
         reindex: args.reindex,
+        repair: None,
         parallel: std::thread::available_parallelism().map_or(1, usize::from),
     }
 }

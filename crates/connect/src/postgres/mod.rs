@@ -21,6 +21,7 @@
 mod bind;
 mod bound;
 mod client;
+mod compare;
 mod config;
 mod database;
 mod describe;
@@ -53,6 +54,7 @@ use tokio::sync::Mutex;
 use self::{client::Session, config::Settings};
 use crate::{
     Database, Error, Source,
+    compare::{Side, Subject},
     database::sql::Sql,
     error::Kind,
     registry::{self, Context},
@@ -150,5 +152,9 @@ impl Source for Postgres {
         let found = describe::find(session, stream).await?;
         let keys = lookup::duplicates(session, &found, key, limit).await;
         keys.map_err(|e| e.context(format_args!("stream {stream:?}")))
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(compare::Snapshot::open(&self.settings, subject).await?)))
     }
 }

@@ -26,6 +26,7 @@
 //! <https://www.sqlite.org/datatype3.html>, <https://www.sqlite.org/pragma.html>.
 
 mod client;
+mod compare;
 mod config;
 mod database;
 mod describe;
@@ -53,6 +54,7 @@ use self::plan::Plan;
 use crate::{
     Database, Error, Source,
     clock::Clock,
+    compare::{Side, Subject},
     database::sql::Sql,
     error::Kind,
     registry::{self, Context},
@@ -134,5 +136,9 @@ impl Source for Sqlite {
     ) -> Result<Vec<Vec<Value<'static>>>, Error> {
         let (stream, key) = (stream.to_owned(), key.to_vec());
         client::ask(&self.path, move |c| lookup::duplicates(&c, &stream, &key, limit)).await
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(compare::Snapshot::open(&self.path, subject.clone()).await?)))
     }
 }

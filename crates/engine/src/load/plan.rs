@@ -13,8 +13,9 @@ use tokio::sync::watch;
 
 use super::{
     bind::Table,
+    prepare::{Prepared, prepare, read},
     reading,
-    run::{Options, Prepared, prepare, read},
+    run::Options,
     stage::{self, Moved, Moving, Progress},
 };
 use crate::{

@@ -6,34 +6,34 @@ use std::{
 };
 
 use syncline_connect::{
-    database::{self, Absent, Claim, Commit, Gone, How, Load, Merge, Outcome, Shape},
-    source::{Computed, CopyPlan, FETCH_MAX, Failed, Fetch, Output, Portion, Read, Scan},
+    database::{self, Absent, Claim, Gone, How, Load, Writer},
+    source::{FETCH_MAX, Failed, Fetch, Part, Scan},
 };
 use syncline_core::{
     counts::Counts,
     cursor::{Cursor, Position},
     failpoint,
     guard::{self, Verdict},
-    identity::Identity,
-    run::{Phase, Status},
+    mapping::RecordProblem,
+    run::Phase,
     sync::{Detect, Mode, Write},
     value::Value,
 };
-use syncline_store::{Checkpoint, Held, Lease, NewRun, Parked, RunEnd, RunId};
+use syncline_store::{Checkpoint, Lease, NewRun, Parked, RunId};
 use tokio::sync::watch;
 
 use super::{
-    bind::{From, Table},
-    project::{self, Projection},
+    bind::Table,
+    keys,
+    prepare::{Prepared, prepare, read},
+    project::Projection,
     reading::{self, Reading},
     stage::{self, Moved, Moving, Progress},
+    verify::Repair,
 };
 use crate::{
     Engine, Error,
-    bind::{BATCH_BYTES, BATCH_ROWS},
-    planner::label,
     progress::{Event, Observer},
-    retry::parked_for,
     run::{PARKED_MAX, Report, is_due, mode_word},
 };
 
@@ -50,6 +50,8 @@ pub struct Options {
     pub prepurge: bool,
     /// The table's indexes are rebuilt afterwards.
     pub reindex: bool,
+    /// Only these records are loaded again and removed; nothing else is read.
+    pub repair: Option<Repair>,
     /// Ranges that may be read and staged at once, where the sync does not say.
     pub parallel: usize,
 }
@@ -104,26 +106,18 @@ pub async fn run(
 }
 
 /// A load in progress.
-struct Session<'a> {
-    engine: &'a Engine,
-    table: &'a Table,
-    options: &'a Options,
-    lease: &'a Lease,
-    run: RunId,
-    observer: &'a dyn Observer,
-    cancel: watch::Receiver<bool>,
-    counts: Counts,
-    notes: Vec<String>,
+pub(super) struct Session<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) table: &'a Table,
+    pub(super) options: &'a Options,
+    pub(super) lease: &'a Lease,
+    pub(super) run: RunId,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) cancel: watch::Receiver<bool>,
+    pub(super) counts: Counts,
+    pub(super) notes: Vec<String>,
     /// Records that were parked when the run began.
-    earlier: Vec<Parked>,
-}
-
-/// What is about to be committed.
-pub(super) struct Prepared {
-    pub(super) shape: Shape,
-    pub(super) commit: Commit,
-    pub(super) projection: Projection,
-    pub(super) copy: Option<CopyPlan>,
+    pub(super) earlier: Vec<Parked>,
 }
 
 impl Session<'_> {
@@ -133,6 +127,9 @@ impl Session<'_> {
             self.observer.event(&Event::Note { text: note });
         }
         self.earlier = self.engine.store.parked(Some(&self.table.sync.name), None, PARKED_MAX).await?;
+        if let Some(repair) = &self.options.repair {
+            return self.repair(repair).await;
+        }
         self.retry_parked().await?;
         if self.options.only_parked {
             return Ok(());
@@ -201,7 +198,7 @@ impl Session<'_> {
         reading: &Reading,
         prepared: &Prepared,
         parallel: usize,
-    ) -> Result<Vec<Box<dyn syncline_connect::source::Part>>, Error> {
+    ) -> Result<Vec<Box<dyn Part>>, Error> {
         let scan = Scan {
             read: read(self.table, reading, &prepared.projection.columns),
             parts: parallel.min(self.table.database.facts().writers_max),
@@ -216,8 +213,8 @@ impl Session<'_> {
     async fn move_rows(
         &mut self,
         prepared: &mut Prepared,
-        parts: Vec<Box<dyn syncline_connect::source::Part>>,
-        writers: Vec<Box<dyn database::Writer>>,
+        parts: Vec<Box<dyn Part>>,
+        writers: Vec<Box<dyn Writer>>,
     ) -> Result<Moved, Error> {
         let progress = Arc::new(Progress::default());
         let columns = &prepared.projection.columns;
@@ -318,7 +315,10 @@ impl Session<'_> {
         if load.table().is_none() {
             return Ok(());
         }
-        let gone = super::keys::gone(self.table, &prepared.shape).await?;
+        let (gone, note) = keys::gone(self.table, load.table()).await?;
+        if let Some(note) = note {
+            self.note(note);
+        }
         if gone.iter().any(|batch| !batch.is_empty()) {
             load.stage_gone(gone).await.map_err(Error::connect("staging keys of records that are gone"))?;
             prepared.commit.absent = Absent::Named;
@@ -331,8 +331,7 @@ impl Session<'_> {
         let doubtful =
             load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
         let mut failed = Vec::new();
-        let problem =
-            |code, message: &str| syncline_core::mapping::RecordProblem { code, message: message.into() };
+        let problem = |code, message: &str| RecordProblem { code, message: message.into() };
         for key in &doubtful.keys {
             let key = key.iter().map(|text| Value::Text(text.clone().into())).collect();
             failed.push(Failed {
@@ -350,100 +349,6 @@ impl Session<'_> {
         Ok(excluded)
     }
 
-    fn account(&mut self, outcome: &Outcome, staged: u64, tombstones_stay: bool) {
-        let counts = &mut self.counts;
-        counts.created += outcome.created;
-        counts.updated += outcome.updated;
-        counts.deleted += outcome.tombstones_deleted + outcome.absent_deleted;
-        counts.read += outcome.absent_deleted;
-        let quiet = outcome.tombstones - outcome.tombstones_deleted;
-        if tombstones_stay {
-            counts.skipped += quiet;
-        } else {
-            counts.unchanged += quiet;
-        }
-        counts.unchanged += staged.saturating_sub(outcome.tombstones + outcome.created + outcome.updated);
-    }
-
-    /// Records what the load did, after it committed.
-    async fn record(
-        &mut self,
-        held: Option<database::Held>,
-        cursor: Option<Cursor>,
-        approval_used: bool,
-        reading: &Reading,
-    ) -> Result<(), Error> {
-        let now = self.engine.clock.now();
-        if let Some(held) = &held {
-            self.counts.held += held.count;
-            self.counts.read += held.count;
-        }
-        let rows = held.map(|held| self.held(&held, now)).unwrap_or_default();
-        let parked = self.engine.store.parked(Some(&self.table.sync.name), None, PARKED_MAX).await?;
-        // a complete listing has shown every record that is still there; what did not fail again is done
-        let settled = |p: &&Parked| p.run != self.run && reading.mode == Mode::Full;
-        let checkpoint = Checkpoint {
-            unparked: parked.iter().filter(settled).map(|p| p.identity).collect(),
-            held: (reading.mode == Mode::Full || !rows.is_empty()).then_some(rows),
-            approval_used,
-            counts: self.counts,
-            cursor,
-            at: now,
-            ..Checkpoint::default()
-        };
-        Ok(self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?)
-    }
-
-    /// The held records, as far as they are known one by one.
-    fn held(&self, held: &database::Held, now: jiff::Timestamp) -> Vec<Held> {
-        let one = |key: &Vec<String>| {
-            let values: Vec<_> = key.iter().map(|text| Value::Text(text.clone().into())).collect();
-            Some(Held {
-                sync: self.table.sync.name.clone(),
-                identity: Identity::of(&values, false).ok()?,
-                label: key.join(", "),
-                stream: self.table.sync.to.stream.clone(),
-                record_id: key.join(", "),
-                reason: held.reason.clone(),
-                since: now,
-                run: self.run,
-            })
-        };
-        held.keys.iter().filter_map(one).collect()
-    }
-
-    /// Records that failed are recorded before the cursor passes them.
-    async fn park(&mut self, failed: Vec<Failed>, from_source: bool) -> Result<(), Error> {
-        if failed.is_empty() {
-            return Ok(());
-        }
-        let now = self.engine.clock.now();
-        self.counts.parked += failed.len() as u64;
-        let ignore_case = self.table.sync.from.key.ignore_case;
-        let parked = failed.into_iter().map(|Failed { key, problem }| {
-            let identity = Identity::of(&key, ignore_case).ok();
-            let known = identity.and_then(|id| self.earlier.iter().find(|p| p.identity == id));
-            let attempts = known.map_or(0, |p| p.attempts) + 1;
-            Parked {
-                sync: self.table.sync.name.clone(),
-                identity: identity.unwrap_or_else(|| Identity::of_keyless(problem.code, &key)),
-                label: label(&key),
-                key: (identity.is_some() && from_source).then_some(key),
-                kind: None,
-                code: problem.code.into(),
-                message: problem.message,
-                attempts,
-                first_at: known.map_or(now, |p| p.first_at),
-                last_at: now,
-                retry_at: now.checked_add(parked_for(attempts)).unwrap_or(now),
-                run: self.run,
-            }
-        });
-        let parked = parked.collect();
-        let checkpoint = Checkpoint { parked, counts: self.counts, at: now, ..Checkpoint::default() };
-        Ok(self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?)
-    }
-
     /// Records that failed earlier are fetched by their keys and merged by a load of their own, which leaves the cursor
     /// where it is.
     async fn retry_parked(&mut self) -> Result<(), Error> {
@@ -455,34 +360,65 @@ impl Session<'_> {
             return Ok(());
         }
         let mut load = self.open().await?;
-        let retried = self.retry(&mut *load, &due).await;
+        let keys: Vec<_> = due.iter().filter_map(|p| p.key.clone()).collect();
+        let retried = self.merge_keys(&mut *load, &keys, &[]).await;
         let closed = load.close().await;
-        retried?;
+        let failed = retried?;
+        let unparked = due.iter().map(|p| p.identity).collect();
+        let at = self.engine.clock.now();
+        let checkpoint = Checkpoint { unparked, counts: self.counts, at, ..Checkpoint::default() };
+        self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?;
+        self.park(failed, true).await?;
         closed.map_err(Error::connect("ending the retry of parked records"))
     }
 
-    async fn retry(&mut self, load: &mut dyn Load, due: &[Parked]) -> Result<(), Error> {
+    /// Loads records again that drifted, and removes those that the source does not have, as the sync's policy says.
+    async fn repair(&mut self, repair: &Repair) -> Result<(), Error> {
+        let mut load = self.open().await?;
+        let stays = self.table.gone(load.table()) == Gone::Stay;
+        let remove = if stays { &[] } else { repair.remove.as_slice() };
+        if remove.len() < repair.remove.len() {
+            let extra = repair.remove.len();
+            self.note(format!(
+                "{extra} records that the source does not have stay: this sync deletes nothing"
+            ));
+        }
+        let repaired = self.merge_keys(&mut *load, &repair.load, remove).await;
+        let closed = load.close().await;
+        let failed = repaired?;
+        self.park(failed, true).await?;
+        closed.map_err(Error::connect("ending the repair"))
+    }
+
+    /// Fetches records by their keys and merges them; removes those with the keys `remove`. The cursor stays where it is.
+    /// Returns the records that cannot be loaded.
+    async fn merge_keys(
+        &mut self,
+        load: &mut dyn Load,
+        keys: &[Vec<Value<'static>>],
+        remove: &[Vec<Value<'static>>],
+    ) -> Result<Vec<Failed>, Error> {
         if load.table().is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let reading =
             Reading { mode: Mode::Incremental, reason: None, from: None, overlap: Default::default() };
         let mut prepared = self.prepare(load.table(), &reading)?;
         prepared.shape.relayed = false;
         let mut writers = load.stage(&prepared.shape, 1).await.map_err(Error::connect("staging"))?;
-        let Some(mut writer) = writers.pop() else { return Ok(()) };
+        let Some(mut writer) = writers.pop() else { return Ok(Vec::new()) };
         let (mut staged, mut failed) = (0, Vec::new());
-        for group in due.chunks(FETCH_MAX) {
+        for group in keys.chunks(FETCH_MAX) {
             let fetch = Fetch {
                 stream: self.table.reads.clone(),
                 columns: prepared.projection.columns.clone(),
                 key: self.table.key.clone(),
                 tombstone: read(self.table, &reading, &[]).tombstone,
-                keys: group.iter().filter_map(|p| p.key.clone()).collect(),
+                keys: group.to_vec(),
             };
-            let batch =
-                self.table.source.fetch(fetch).await.map_err(Error::connect("fetching parked records"))?;
-            let Portion { read, .. } = Portion::from(batch.clone());
+            let doing = "fetching records by key";
+            let batch = self.table.source.fetch(fetch).await.map_err(Error::connect(doing))?;
+            let read = batch.len() as u64;
             self.counts.read += read;
             // the source has them no more: nothing is left to be retried
             let gone = (group.len() as u64).saturating_sub(read);
@@ -499,14 +435,21 @@ impl Session<'_> {
         }
         writer.finish().await.map_err(Error::connect("staging rows"))?;
         prepared.commit.staged = staged;
+        if !remove.is_empty() {
+            let batch = keys::batch(&prepared.shape, remove).map_err(|e| Error::mismatch(&e))?;
+            let doing = "staging keys of records that are gone";
+            load.stage_gone(vec![batch]).await.map_err(Error::connect(doing))?;
+            prepared.commit.absent = Absent::Named;
+        }
         let outcome =
-            load.commit(&prepared.commit).await.map_err(Error::connect("loading parked records"))?;
+            load.commit(&prepared.commit).await.map_err(Error::connect("merging records by key"))?;
         self.account(&outcome, staged, prepared.commit.merge.gone == Gone::Stay);
-        let unparked = due.iter().map(|p| p.identity).collect();
-        let at = self.engine.clock.now();
-        let checkpoint = Checkpoint { unparked, counts: self.counts, at, ..Checkpoint::default() };
-        self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?;
-        self.park(failed, true).await
+        if let Some(held) = outcome.held {
+            self.counts.held += held.count;
+            self.counts.read += held.count;
+            self.note(format!("deletes are held: {}", held.reason));
+        }
+        Ok(failed)
     }
 
     fn prepare(&mut self, found: Option<&database::Table>, reading: &Reading) -> Result<Prepared, Error> {
@@ -519,46 +462,9 @@ impl Session<'_> {
         self.observer.event(&Event::Phase { phase });
     }
 
-    fn note(&mut self, text: String) {
+    pub(super) fn note(&mut self, text: String) {
         self.observer.event(&Event::Note { text: text.clone() });
         self.notes.push(text);
-    }
-
-    /// Closes the account and the run.
-    async fn close(mut self, result: Result<(), Error>, took: Duration) -> Result<Report, Error> {
-        let counts = self.counts;
-        let result = result.and_then(|()| {
-            let (read, accounted) = (counts.read, counts.accounted());
-            if counts.closed() { Ok(()) } else { Err(Error::Unbalanced { read, accounted }) }
-        });
-        let status = match &result {
-            Ok(()) if counts.parked + counts.held + counts.conflicted == 0 => Status::Succeeded,
-            Ok(()) => Status::Partial,
-            Err(Error::Cancelled) => Status::Cancelled,
-            Err(_) => Status::Failed,
-        };
-        let error = result.err();
-        let end = RunEnd {
-            status,
-            counts,
-            by_stream: Default::default(),
-            error: error.as_ref().map(|e| (e.code().to_owned(), e.chain())),
-            notes: std::mem::take(&mut self.notes),
-            at: self.engine.clock.now(),
-        };
-        let closed = self.engine.store.finish_run(self.lease, self.run, end).await;
-        self.observer.event(&Event::Finished {
-            sync: self.table.sync.name.clone(),
-            run: self.run,
-            status,
-            counts,
-            seconds: took.as_secs_f64(),
-            error: error.as_ref().map(Error::chain),
-        });
-        match (error, closed) {
-            (None, Err(store)) => Err(store.into()),
-            (error, _) => Ok(Report { run: self.run, status, counts, error }),
-        }
     }
 }
 
@@ -566,186 +472,4 @@ impl Session<'_> {
 fn position(moved: &Moved, before: Option<&Cursor>) -> Option<Position> {
     let told = Position::after_full(moved.resume.clone(), moved.highest.filter(|_| moved.last.is_none()));
     told.or_else(|| moved.last.clone()).or_else(|| before.and_then(|c| c.position.clone()))
-}
-
-/// What to list.
-pub(super) fn read(table: &Table, reading: &Reading, columns: &[String]) -> Read {
-    let from = &table.sync.from;
-    let full = reading.mode == Mode::Full;
-    Read {
-        stream: if full { table.reads_in_full.clone() } else { table.reads.clone() },
-        columns: columns.to_vec(),
-        key: table.key.clone(),
-        key_is_total: table.key_is_total,
-        cursor: from.cursor.clone(),
-        tombstone: from.tombstone.clone().filter(|_| from.tombstone_values.is_empty()),
-        from: reading.from.clone(),
-        overlap: reading.overlap,
-        lag: from.lag,
-        batch_rows: BATCH_ROWS,
-        batch_bytes: BATCH_BYTES,
-    }
-}
-
-/// Decides how the table is loaded: pure.
-///
-/// # Errors
-/// [`Error::Definition`]: the table does not fit any more.
-pub(super) fn prepare(
-    table: &Table,
-    found: Option<&database::Table>,
-    reading: &Reading,
-    options: &Options,
-    started_at: i64,
-) -> Result<Prepared, Error> {
-    let sync = &table.sync;
-    let decision = table.decide(found);
-    if !decision.problems.is_empty() {
-        let problem = |(column, message): &(String, String)| syncline_core::mapping::Problem {
-            path: format!("fields.{column}"),
-            message: format!("column {column:?} {message}"),
-            unknown: None,
-            warning: false,
-        };
-        let problems = decision.problems.iter().map(problem).collect();
-        return Err(Error::Definition { sync: sync.name.clone(), problems });
-    }
-    let full = reading.mode == Mode::Full;
-    let replaces = full && (sync.write == Write::Replace || options.prepurge);
-    // a swap would lose what hangs on the table, and marks that others or we have set
-    let marks = matches!(table.gone(found), Gone::Mark { .. }) && found.is_some();
-    let swaps =
-        replaces && !marks && sync.from.tombstone.is_none() && found.is_none_or(|t| t.dependents.is_empty());
-    let merges = table.database.facts().merges;
-    let first = full && found.is_none() && sync.from.tombstone.is_none();
-    // a table that is purged first has nothing that rows could be added to
-    let appends = sync.write == Write::Append && !replaces;
-    let how = if swaps || first || !merges {
-        if appends && found.is_some() { How::Append } else { How::Replace }
-    } else if appends {
-        How::Append
-    } else {
-        How::Merge
-    };
-    let mut shape = table.shape(&decision);
-    shape.takes_place = how == How::Replace;
-    let mirrors = sync.write == Write::Mirror || replaces;
-    // records that leave the filter are not read, so they look absent; they stay unless the sync says otherwise
-    let filtered = sync.from.filter.is_some() && !sync.deletes.out_of_filter && !replaces;
-    let absent = if full && how == How::Merge && !filtered && (mirrors || deletes(sync)) {
-        Absent::Unstaged
-    } else {
-        Absent::Unknown
-    };
-    let gone = match table.gone(found) {
-        Gone::Stay if replaces => Gone::Delete,
-        gone => gone,
-    };
-    let names: Vec<String> = shape.columns.iter().map(|c| c.name.clone()).collect();
-    let keep = |wanted: &Option<Vec<String>>, default: &dyn Fn(&String) -> bool| {
-        let listed = |name: &&String| wanted.as_ref().map_or_else(|| default(name), |w| w.contains(name));
-        names.iter().filter(listed).cloned().collect::<Vec<_>>()
-    };
-    let options_of = &sync.to.table;
-    let merge = Merge {
-        how,
-        update: keep(&options_of.update, &|name| !table.match_on.contains(name)),
-        insert: keep(&options_of.insert, &|_| true),
-        update_when: options_of.update_when.clone(),
-        gone,
-    };
-    let fields = table.destination_fields(&decision, found);
-    let copy = copy_plan(table, &decision, &fields);
-    shape.relayed = copy.is_some();
-    let projection = projection(table, &decision, fields, reading);
-    let commit = Commit {
-        merge,
-        absent,
-        guard: sync.deletes.clone(),
-        approved: None,
-        after: options_of.after.clone(),
-        reindex: options.reindex,
-        cursor: None,
-        started_at,
-        staged: 0,
-    };
-    Ok(Prepared { shape, commit, projection, copy })
-}
-
-fn deletes(sync: &syncline_core::sync::Sync) -> bool {
-    sync.deletes.policy != syncline_core::sync::DeletePolicy::Ignore
-}
-
-/// How tuples can be relayed: when the destination takes them, and every column that is not computed has the same type on
-/// both sides.
-fn copy_plan(
-    table: &Table,
-    decision: &database::evolve::Decision,
-    fields: &[syncline_core::schema::Field],
-) -> Option<CopyPlan> {
-    let facts = table.database.facts();
-    if !facts.copies || table.stream.dialect != Some(facts.dialect.name) {
-        return None;
-    }
-    let mut outputs = Vec::new();
-    for ((from, column), field) in decision.from.iter().zip(&decision.columns).zip(fields) {
-        let loaded = &table.fields[*from];
-        match &loaded.from {
-            From::Column(name) => {
-                let native = table.stream.field(name)?.native.as_deref()?;
-                if native != column.declared || loaded.default.is_some() || loaded.required {
-                    return None;
-                }
-                outputs.push(Output::Column(name.clone()));
-            }
-            From::Expression(expr) => {
-                let usual = (facts.dialect.declare)(&column.kind, false);
-                let plain = usual == column.declared || column.declared.starts_with("character varying");
-                if !plain || loaded.required {
-                    return None;
-                }
-                outputs.push(Output::Computed(Box::new(Computed {
-                    expr: expr.clone(),
-                    field: field.clone(),
-                    declared: column.declared.clone(),
-                    default: loaded.default.clone(),
-                })));
-            }
-        }
-    }
-    let sync = &table.sync;
-    let tombstone = sync.from.tombstone.clone().map(|column| (column, sync.from.tombstone_values.clone()));
-    Some(CopyPlan { outputs, filter: sync.from.filter.clone(), tombstone })
-}
-
-fn projection(
-    table: &Table,
-    decision: &database::evolve::Decision,
-    fields: Vec<syncline_core::schema::Field>,
-    reading: &Reading,
-) -> Projection {
-    let columns = table.columns();
-    let at = |name: &String| columns.iter().position(|c| c == name);
-    let output = |from: &usize| {
-        let loaded = &table.fields[*from];
-        let from = project::Origin::of(&loaded.from, &columns)?;
-        Some(project::Output { from, default: loaded.default.clone(), required: loaded.required })
-    };
-    let sync = &table.sync;
-    let status = sync.from.tombstone.as_ref().filter(|_| !sync.from.tombstone_values.is_empty());
-    let read_before = match (&sync.write, &reading.from) {
-        (Write::Append, Some(Position { cursor, key })) if !key.is_empty() => {
-            sync.from.cursor.as_ref().and_then(at).map(|column| (column, cursor.clone()))
-        }
-        _ => None,
-    };
-    Projection {
-        fields: fields.into(),
-        outputs: decision.from.iter().filter_map(output).collect(),
-        filter: sync.from.filter.clone(),
-        key: table.key.iter().filter_map(at).collect(),
-        status: status.and_then(at).map(|at| (at, sync.from.tombstone_values.clone())),
-        read_before,
-        columns,
-    }
 }

@@ -10,7 +10,10 @@ use super::{
     Claim, Database, Facts, Load, Shape, State, Table, Writer,
     dialect::{Dialect, Named},
 };
-use crate::Error;
+use crate::{
+    Error,
+    compare::{Side, Subject},
+};
 
 /// A session with a database. All statements of a load go through one.
 #[async_trait]
@@ -95,6 +98,11 @@ pub trait Server: Send + Sync + 'static {
     /// Rebuilds the table's indexes, outside a transaction.
     async fn reindex(&self, link: &mut Self::Link, table: &Named) -> Result<(), Error>;
 
+    /// Opens one side of a comparison, see [`Database::side`].
+    async fn side(&self, _subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(None)
+    }
+
     /// Names who keeps a lock on the table, for the message of a time-out.
     async fn blocker(&self, _table: &Named) -> Option<String> {
         None
@@ -140,6 +148,10 @@ impl<S: Server> Database for Sql<S> {
         let mut link = self.0.connect().await?;
         let (table, _) = self.0.find(&mut link, table).await?;
         load::state(&*self.0, &mut link, sync, &table).await
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        self.0.side(subject).await
     }
 
     async fn open(&self, claim: &Claim) -> Result<Box<dyn Load>, Error> {
