@@ -8,11 +8,13 @@ use syncline_core::{
     guard::{self, Verdict},
     plan::{FieldChange, Planned, PlannedAction},
     run::Phase,
+    sync::Write,
 };
 use tokio::sync::watch;
 
 use super::{
     bind::Table,
+    keys,
     prepare::{Prepared, prepare, read},
     reading,
     run::Options,
@@ -107,13 +109,19 @@ async fn compare(
     let sync = &table.sync;
     let mut staged = moved.staged;
     let mut park = moved.failed.len() as u64;
-    if !table.key_is_total && !table.match_on.is_empty() {
+    if !table.key_is_total && !table.match_on.is_empty() && sync.write != Write::Append {
         let doubtful =
             load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
         staged -= doubtful.keyless + doubtful.doubled;
         park += doubtful.keyless + doubtful.doubled;
     }
     prepared.commit.staged = staged;
+    let mut notes = table.notes.clone();
+    if prepared.commit.absent == Absent::Unknown && prepared.commit.merge.how != How::Replace {
+        let (absent, note) = keys::stage_gone(table, load).await?;
+        prepared.commit.absent = absent;
+        notes.extend(note);
+    }
     let preview = load.preview(&prepared.commit, limit).await.map_err(Error::connect("comparing"))?;
     let approved = engine.store.approval(&sync.name).await?;
     let listed =
@@ -135,7 +143,7 @@ async fn compare(
             + staged.saturating_sub(preview.created + preview.updated + preview.tombstones)
             + agrees,
         skipped: moved.skipped + stays,
-        notes: table.notes.clone(),
+        notes,
         ..Summary::default()
     };
     if let Verdict::Hold(reason) = verdict {
