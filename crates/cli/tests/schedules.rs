@@ -32,7 +32,7 @@ fn place() -> Place {
     place
 }
 
-fn rows(place: &Place, table: &str) -> u64 {
+fn rows(place: &Place, table: &str) -> i64 {
     let cache = rusqlite::Connection::open(place.path("cache.db")).unwrap();
     cache.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
