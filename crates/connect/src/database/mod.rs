@@ -98,6 +98,8 @@ pub struct Claim {
     pub table: String,
     /// How long to wait for locks.
     pub lock_timeout: std::time::Duration,
+    /// The table may be replaced as a whole: what hangs on it matters.
+    pub replaces: bool,
     /// Look only: nothing outlives the session, nothing is claimed, and [`Load::commit`] is refused.
     pub dry: bool,
 }

@@ -35,6 +35,9 @@ use crate::{
 /// Streams into one staging table: more of them wait for each other at its end.
 const WRITERS_MAX: usize = 16;
 
+/// Memory of the server for each join or sort of a merge.
+const MERGE_MEMORY: &str = "64MB";
+
 /// A PostgreSQL server as a destination.
 pub(super) struct Postgres {
     pub(super) settings: Settings,
@@ -51,6 +54,10 @@ impl Connected {
 
 #[async_trait]
 impl Link for Connected {
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
     async fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Error> {
         self.0.execute(sql, &params(parameters)).await
     }
@@ -173,11 +180,20 @@ impl Server for Postgres {
             Err(error) if error.kind == Kind::StreamMissing => return Ok((named, None)),
             Err(error) => return Err(error),
         };
-        let oid = session.texts("SELECT to_regclass($1::text)::oid::text", &[Param::Text(quoted)]).await?;
+        Ok((named, Some(Table { stream: found.stream, dependents: Vec::new() })))
+    }
+
+    async fn locate(&self, link: &mut Connected, table: &str) -> Result<Named, Error> {
+        self.place(link.session(), table).await
+    }
+
+    async fn dependents(&self, link: &mut Connected, table: &Named) -> Result<Vec<String>, Error> {
+        let session = link.session();
+        let table = Param::Text(POSTGRES.table(table));
+        let oid = session.texts("SELECT to_regclass($1::text)::oid::text", &[table]).await?;
         let oid = oid.into_iter().flatten().flatten().next().unwrap_or_default();
         let dependents = session.texts(DEPENDENTS, &[Param::Text(oid)]).await?;
-        let dependents = dependents.into_iter().flatten().flatten().collect();
-        Ok((named, Some(Table { stream: found.stream, dependents })))
+        Ok(dependents.into_iter().flatten().flatten().collect())
     }
 
     async fn tables(&self, link: &mut Connected) -> Result<Vec<String>, Error> {
@@ -252,9 +268,15 @@ impl Server for Postgres {
         Ok(opened)
     }
 
-    async fn staged(&self, link: &mut Connected, staging: &Named) -> Result<(), Error> {
-        // without statistics the planner takes any staging table for a small one
-        link.session().batch(&format!("ANALYZE {}", POSTGRES.table(staging))).await
+    async fn staged(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {
+        // The planner knows the staging table's size by itself; of its columns only the key matters for a join. Memory for
+        // that join: with the default of 4 MB it would sort on disk or look rows up one by one.
+        let key: Vec<_> = stage.shape.key.iter().map(|k| POSTGRES.quote(k)).collect();
+        let analyze = match key.as_slice() {
+            [] => String::new(),
+            key => format!("; ANALYZE {} ({})", POSTGRES.table(stage.staging), key.join(", ")),
+        };
+        link.session().batch(&format!("SET work_mem = '{MERGE_MEMORY}'{analyze}")).await
     }
 
     async fn before_swap(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {

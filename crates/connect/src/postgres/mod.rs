@@ -79,7 +79,7 @@ impl registry::Connector for Connector {
 
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let settings = Settings::of(connection, &context.directory)?;
-        Ok(Arc::new(Sql(Arc::new(database::Postgres { settings }))))
+        Ok(Arc::new(Sql::new(database::Postgres { settings })))
     }
 }
 
@@ -121,7 +121,13 @@ impl Source for Postgres {
     }
 
     async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
-        let parts = scan::open(&self.settings, &scan).await;
+        // the session that described the table, if it is idle
+        let kept = self.session.lock().await.take().filter(Session::is_open);
+        let session = match kept {
+            Some(session) => session,
+            None => Session::connect(&self.settings).await?,
+        };
+        let parts = scan::open(&self.settings, session, &scan).await;
         parts.map_err(|e| e.context(format_args!("stream {:?}", scan.read.stream)))
     }
 

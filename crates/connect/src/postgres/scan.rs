@@ -45,8 +45,12 @@ const FROM: &str = "syncline.from";
 const UNTIL: &str = "syncline.until";
 
 /// Opens a listing.
-pub(super) async fn open(settings: &Settings, scan: &Scan) -> Result<Vec<Box<dyn Part>>, Error> {
-    let session = Session::connect(settings).await?;
+/// `session` is used up.
+pub(super) async fn open(
+    settings: &Settings,
+    session: Session,
+    scan: &Scan,
+) -> Result<Vec<Box<dyn Part>>, Error> {
     let found = describe::find(&session, &scan.read.stream).await?;
     let columns: Vec<Column> =
         scan.read.columns.iter().map(|c| found.column(c).cloned()).collect::<Result<_, _>>()?;

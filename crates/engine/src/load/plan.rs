@@ -46,6 +46,7 @@ pub async fn plan(
         sync: sync.name.clone(),
         table: sync.to.stream.clone(),
         lock_timeout: sync.to.table.lock_timeout,
+        replaces: true,
         dry: true,
     };
     let doing = format!("looking at {:?}", sync.to.stream);

@@ -111,7 +111,7 @@ pub(super) fn prepare(
     let options_of = &sync.to.table;
     let merge = Merge {
         how,
-        update: keep(&options_of.update, &|name| !table.match_on.contains(name)),
+        update: cursor_first(table, keep(&options_of.update, &|name| !table.match_on.contains(name))),
         insert: keep(&options_of.insert, &|_| true),
         update_when: options_of.update_when.clone(),
         gone,
@@ -132,6 +132,18 @@ pub(super) fn prepare(
         staged: 0,
     };
     Ok(Prepared { shape, commit, projection, copy })
+}
+
+/// The cursor's column first: where that differs, the others need not be compared.
+fn cursor_first(table: &Table, mut columns: Vec<String>) -> Vec<String> {
+    let cursor = table.sync.from.cursor.as_deref();
+    let is_cursor =
+        |field: &super::bind::Loaded| matches!(&field.from, From::Column(c) if Some(c.as_str()) == cursor);
+    let name = table.fields.iter().find(|f| is_cursor(f)).map(|f| f.column.name.as_str());
+    if let Some(at) = columns.iter().position(|c| Some(c.as_str()) == name) {
+        columns[..=at].rotate_right(1);
+    }
+    columns
 }
 
 fn deletes(sync: &Sync) -> bool {

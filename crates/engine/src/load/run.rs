@@ -151,6 +151,7 @@ impl Session<'_> {
             sync: sync.name.clone(),
             table: sync.to.stream.clone(),
             lock_timeout: sync.to.table.lock_timeout,
+            replaces: sync.write == Write::Replace || self.options.prepurge,
             dry: false,
         };
         self.table.database.open(&claim).await.map_err(Error::connect(format!("taking {:?}", sync.to.stream)))
@@ -181,10 +182,20 @@ impl Session<'_> {
         }
         let mut prepared = self.prepare(load.table(), &reading)?;
         let parallel = if reading.mode == Mode::Full { self.parallel() } else { 1 };
-        let parts = self.parts(&reading, &prepared, parallel).await?;
-        let writers = load.stage(&prepared.shape, parts.len()).await.map_err(Error::connect("staging"))?;
-        self.phase(Phase::Write);
-        let moved = self.move_rows(&mut prepared, parts, writers).await?;
+        let mut parts = self.parts(&reading, &prepared, parallel).await?;
+        let doing = || Error::connect(format!("reading {:?}", sync.from.stream));
+        // most incremental loads find nothing: then nothing is staged
+        let nothing = reading.mode == Mode::Incremental
+            && prepared.shape.changes.is_empty()
+            && !stage::any(&mut parts).await.map_err(doing())?;
+        let moved = if nothing {
+            Moved { resume: parts.first().and_then(|part| part.resume()), ..Moved::default() }
+        } else {
+            let writers =
+                load.stage(&prepared.shape, parts.len()).await.map_err(Error::connect("staging"))?;
+            self.phase(Phase::Write);
+            self.move_rows(&mut prepared, parts, writers).await?
+        };
         self.phase(Phase::Finish);
         self.finish(load, &reading, prepared, moved, cursor).await
     }
@@ -251,7 +262,8 @@ impl Session<'_> {
         let sync = &self.table.sync;
         let failed = std::mem::take(&mut moved.failed);
         let mut staged = moved.staged;
-        if !self.table.key_is_total && !self.table.match_on.is_empty() && sync.write != Write::Append {
+        let keyed = !self.table.match_on.is_empty() && sync.write != Write::Append;
+        if staged > 0 && keyed && !self.table.key_is_total {
             staged -= self.exclude_doubtful(load).await?;
         }
         prepared.commit.staged = staged;

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use async_trait::async_trait;
 use syncline_connect::{
     database::{Rows, Writer},
-    source::{Failed, Part},
+    source::{Failed, Part, Portion},
 };
 use syncline_core::{
     cursor::{Position, ordinal},
@@ -52,6 +53,36 @@ pub(super) struct Moving {
     pub(super) progress: Arc<Progress>,
     pub(super) cancel: watch::Receiver<bool>,
     pub(super) stream: String,
+}
+
+/// A part whose first portion was looked at.
+struct Begun {
+    first: Option<Portion>,
+    rest: Box<dyn Part>,
+}
+
+#[async_trait]
+impl Part for Begun {
+    async fn next(&mut self) -> Result<Option<Portion>, syncline_connect::Error> {
+        match self.first.take() {
+            Some(portion) => Ok(Some(portion)),
+            None => self.rest.next().await,
+        }
+    }
+
+    fn resume(&self) -> Option<Position> {
+        self.rest.resume()
+    }
+}
+
+/// Whether the first part holds anything; what was read to find out is not lost.
+pub(super) async fn any(parts: &mut Vec<Box<dyn Part>>) -> Result<bool, syncline_connect::Error> {
+    let [_] = parts.as_slice() else { return Ok(true) };
+    let Some(mut rest) = parts.pop() else { return Ok(true) };
+    let first = rest.next().await?;
+    let any = first.is_some();
+    parts.push(if any { Box::new(Begun { first, rest }) } else { rest });
+    Ok(any)
 }
 
 /// Moves every part into a stream of its own; there are at least as many streams as parts. The first failure stops all.

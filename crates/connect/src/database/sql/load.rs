@@ -95,9 +95,8 @@ fn read_state(row: &[Option<String>]) -> Result<State, Error> {
 }
 
 impl<S: Server> Loading<S> {
-    pub(super) async fn open(server: Arc<S>, claim: &Claim) -> Result<Self, Error> {
-        let mut link = server.connect().await?;
-        let (table, _) = server.find(&mut link, &claim.table).await?;
+    pub(super) async fn open(server: Arc<S>, mut link: S::Link, claim: &Claim) -> Result<Self, Error> {
+        let table = server.locate(&mut link, &claim.table).await?;
         if !server.dialect().name_max.holds(&table.name) {
             let message = format!("table {:?}: names have at most {}", table.name, server.dialect().name_max);
             return Err(Error::new(Kind::Definition, message));
@@ -105,8 +104,11 @@ impl<S: Server> Loading<S> {
         if !claim.dry {
             server.lock(&mut link, &table, claim.lock_timeout).await?;
         }
-        // described again, now that nobody else changes it
-        let (table, found) = server.find(&mut link, &claim.table).await?;
+        // described now that nobody else changes it
+        let (table, mut found) = server.find(&mut link, &claim.table).await?;
+        if let (Some(found), true) = (&mut found, claim.replaces) {
+            found.dependents.extend(server.dependents(&mut link, &table).await?);
+        }
         let (epoch, state) = if claim.dry {
             (None, state(&*server, &mut link, &claim.sync, &table).await?)
         } else {
@@ -319,7 +321,10 @@ impl<S: Server> Loading<S> {
                 if let Some(sql) = update {
                     outcome.updated = self.run(&sql).await?;
                 }
-                outcome.created = self.run(&insert).await?;
+                // where every living row has changed one, none is new
+                if outcome.updated + outcome.tombstones < commit.staged {
+                    outcome.created = self.run(&insert).await?;
+                }
                 if let Some(sql) = remove {
                     outcome.tombstones_deleted = self.run(&sql).await?;
                 }
@@ -542,7 +547,7 @@ impl<S: Server> Load for Loading<S> {
             if replaces {
                 server.before_swap(&mut self.link, &self.tables.stage()).await?;
             } else {
-                server.staged(&mut self.link, &self.tables.staging).await?;
+                server.staged(&mut self.link, &self.tables.stage()).await?;
             }
         }
         if !server.dialect().transactional_ddl {
