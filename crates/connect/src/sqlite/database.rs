@@ -13,7 +13,7 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags, params_from_iter, types::
 use syncline_core::schema::{FieldType, Limits};
 
 use super::{
-    client,
+    client, compare,
     describe::{self, Found},
     error, lock,
     sql::{self, Ident},
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     Error,
+    compare::{Side, Subject},
     database::{
         Change, Column, Facts, Table, Writer,
         dialect::{Dialect, Layout, Named, TOMBSTONE, sqlite::SQLITE},
@@ -210,6 +211,10 @@ impl Server for File {
         Facts { dialect: &SQLITE, copies: false, writers_max: 1, merges: true }
     }
 
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(compare::Snapshot::open(&self.path, subject.clone()).await?)))
+    }
+
     async fn connect(&self) -> Result<Open, Error> {
         let path = self.path.clone();
         client::blocking(move || Session::look(&path)).await.map(Open::new)
@@ -299,7 +304,7 @@ impl Server for File {
 /// is seen whole or not at all: so no reader sees an empty or half table, and indexes, triggers and views stay as they are.
 struct Swap {
     table: String,
-    /// Make the table, or empty it and add columns.
+    /// Make the table or empty it, and add columns.
     begin: Vec<String>,
     insert: String,
     counts: [String; 2],
@@ -322,16 +327,16 @@ impl Swap {
         let layout = Layout { columns: &shape.columns, key: &shape.key };
         let add = shape.changes.iter().filter_map(|change| match change {
             Change::Add(column) => Some(SQLITE.add_column(stage.table, column)),
-            // types are not changed here, and a table that is not there is made below
+            // types are not changed here, and a table that is not there is made first
             Change::Widen(_) | Change::Create { .. } => None,
         });
+        let first = match stage.exists {
+            true => format!("DELETE FROM {table}"),
+            false => SQLITE.create_table(stage.table, layout),
+        };
         Self {
             table: stage.table.name.clone(),
-            begin: if stage.exists {
-                [format!("DELETE FROM {table}")].into_iter().chain(add).collect()
-            } else {
-                vec![SQLITE.create_table(stage.table, layout)]
-            },
+            begin: [first].into_iter().chain(add).collect(),
             insert: format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {staging}{living}{order}"),
             counts: [
                 format!("SELECT count(*) FROM {staging}{living}"),
