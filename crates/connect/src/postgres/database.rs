@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     Error,
+    compare::{Side, Subject},
     database::{
         Facts, Table, Writer,
         dialect::{Dialect, Named, postgres::POSTGRES},
@@ -293,6 +294,10 @@ impl Server for Postgres {
             .batch(&sql)
             .await
             .map_err(|e| e.context(format_args!("locking {table} against other writers")))
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(super::compare::Snapshot::open(&self.settings, subject).await?)))
     }
 
     async fn reindex(&self, link: &mut Connected, table: &Named) -> Result<(), Error> {
