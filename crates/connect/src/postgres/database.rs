@@ -297,6 +297,10 @@ impl Server for Postgres {
             .map_err(|e| e.context(format_args!("locking {table} against other writers")))
     }
 
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(super::compare::Snapshot::open(&self.settings, subject).await?)))
+    }
+
     async fn reindex(&self, link: &mut Connected, table: &Named) -> Result<(), Error> {
         let sql = format!("REINDEX TABLE CONCURRENTLY {}", POSTGRES.table(table));
         link.session()
