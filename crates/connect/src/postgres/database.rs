@@ -18,7 +18,6 @@ use sha2::{Digest, Sha256};
 use super::{
     bind::Param,
     client::{Access, Session},
-    compare,
     config::Settings,
     describe, error, sql, swap,
     write::CopyWriter,
@@ -307,10 +306,6 @@ impl Server for Postgres {
             .batch(&sql)
             .await
             .map_err(|e| e.context(format_args!("rebuilding the indexes of {table}")))
-    }
-
-    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
-        Ok(Some(Box::new(compare::Snapshot::open(&self.settings, subject).await?)))
     }
 
     async fn blocker(&self, table: &Named) -> Option<String> {
