@@ -82,7 +82,7 @@ impl registry::Connector for Connector {
 
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let path = config::file(connection, &context.directory)?;
-        Ok(Arc::new(Sql(Arc::new(database::File { path }))))
+        Ok(Arc::new(Sql::new(database::File { path })))
     }
 }
 
