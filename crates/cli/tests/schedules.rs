@@ -41,7 +41,11 @@ fn rows(place: &Place, table: &str) -> i64 {
 fn who_has_no_such_schedule_is_left_out() {
     let place = place();
     let run = place.syncline(&["run", "--schedule", "hourly"]).with_code(0);
-    assert!(run.err.contains("schedule \"hourly\": 1 sync is left out, without it: journal\n"), "{}", run.err);
+    assert!(
+        run.err.contains("schedule \"hourly\": 1 sync is left out, without it: journal\n"),
+        "{}",
+        run.err
+    );
     assert!(run.out.starts_with("orders: succeeded") && run.out.lines().count() == 1, "{}", run.out);
     place.syncline(&["plan", "--schedule", "hourly", "--exit-code"]).with_code(0).saying("left out");
     for command in ["plan", "run"] {
@@ -59,7 +63,10 @@ fn a_schedule_looks_back() {
     // stamped long before it was committed
     place.sql("INSERT INTO orders VALUES (3, datetime('now', '-2 hours'))");
     place.syncline(&["plan", "orders", "--exit-code"]).with_code(0);
-    place.syncline(&["plan", "orders", "--schedule", "hourly", "--exit-code"]).with_code(4).saying("+ create 3");
+    place
+        .syncline(&["plan", "orders", "--schedule", "hourly", "--exit-code"])
+        .with_code(4)
+        .saying("+ create 3");
     place.syncline(&["run", "orders"]).with_code(0);
     assert_eq!(rows(&place, "orders"), 2);
     place.syncline(&["run", "orders", "--schedule", "hourly"]).with_code(0).saying("1 created");

@@ -501,12 +501,9 @@ impl<S: Server> Load for Loading<S> {
         let (new, changed) = (merge.count_new(), merge.count_changed());
         let (list_new, list_changed) = (merge.list_new(limit, true), merge.list_changed(limit));
         let removes = commit.merge.gone != Gone::Stay;
-        let tombstones = (self.tables.shape.tombstones && removes)
-            .then(|| (merge.count_gone(Which::Tombstones), merge.list_gone(Which::Tombstones, limit)));
-        let absent = self
-            .which(commit.absent)
-            .filter(|_| removes)
-            .map(|which| (merge.count_gone(which), merge.list_gone(which, limit)));
+        let told = |which| (merge.count_gone(which), merge.list_gone(which, limit));
+        let tombstones = (self.tables.shape.tombstones && removes).then(|| told(Which::Tombstones));
+        let absent = self.which(commit.absent).filter(|_| removes).map(told);
         let known = merge.count_known();
         preview.known = self.count(&known).await?;
         preview.created = self.count(&new).await?;
