@@ -5,6 +5,8 @@
 mod bad_input;
 mod campaign;
 mod commands;
+mod databases;
+mod erp_cache;
 mod example;
 mod failpoints;
 mod help;
@@ -12,5 +14,6 @@ mod kill;
 mod kit;
 mod outputs;
 mod repo;
+mod schedules;
 mod stopping;
 mod trouble;

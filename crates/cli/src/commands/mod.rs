@@ -9,6 +9,7 @@ mod plan;
 mod reset;
 mod run;
 mod runs;
+mod schedule;
 mod schema;
 mod show;
 mod sim;

@@ -118,6 +118,10 @@ impl Source for MySql {
         batch.map_err(|e| e.context(format_args!("stream {:?}", request.stream)))
     }
 
+    fn derived(&self, stream: &str, columns: &[(String, String)]) -> Result<String, Error> {
+        sql::derived(stream, columns)
+    }
+
     async fn duplicate_keys(
         &self,
         stream: &str,

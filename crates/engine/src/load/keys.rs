@@ -2,11 +2,12 @@
 
 use syncline_connect::{
     compare::{Marked, Subject},
-    database::{self, Gone, Shape},
+    database::{self, Absent, Gone, Load, Shape},
 };
 use syncline_core::{
     batch::{Batch, BatchBuilder, Positions, RecordOp, TypeMismatch},
     schema::{Field, FieldType},
+    sync::Detect,
     value::Value,
 };
 
@@ -64,9 +65,26 @@ pub(super) fn pairing(
     Ok((Pairing { source, destination }, computed))
 }
 
+/// With `detect: keys`: stages the keys of records that are gone, for a commit or a look. Returns which records are gone, and
+/// a sentence where that cannot be told.
+pub(super) async fn stage_gone(
+    table: &Table,
+    load: &mut dyn Load,
+) -> Result<(Absent, Option<String>), Error> {
+    if table.sync.deletes.detect != Detect::Keys || load.table().is_none() {
+        return Ok((Absent::Unknown, None));
+    }
+    let (gone, note) = gone(table, load.table()).await?;
+    if gone.iter().all(Batch::is_empty) {
+        return Ok((Absent::Unknown, note));
+    }
+    load.stage_gone(gone).await.map_err(Error::connect("staging keys of records that are gone"))?;
+    Ok((Absent::Named, note))
+}
+
 /// Keys of the table that the source does not have, as batches of the key columns, and a sentence where they cannot be
 /// trusted, in which case there are none.
-pub(super) async fn gone(
+async fn gone(
     table: &Table,
     found: Option<&database::Table>,
 ) -> Result<(Vec<Batch>, Option<String>), Error> {

@@ -80,9 +80,11 @@ pub(super) fn prepare(
         replaces && !marks && sync.from.tombstone.is_none() && found.is_none_or(|t| t.dependents.is_empty());
     let merges = table.database.facts().merges;
     let first = full && found.is_none() && sync.from.tombstone.is_none();
+    // a table that is purged first has nothing that rows could be added to
+    let appends = sync.write == Write::Append && !replaces;
     let how = if swaps || first || !merges {
-        if sync.write == Write::Append && found.is_some() { How::Append } else { How::Replace }
-    } else if sync.write == Write::Append {
+        if appends && found.is_some() { How::Append } else { How::Replace }
+    } else if appends {
         How::Append
     } else {
         How::Merge

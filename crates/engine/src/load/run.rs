@@ -16,7 +16,7 @@ use syncline_core::{
     guard::{self, Verdict},
     mapping::RecordProblem,
     run::Phase,
-    sync::{Detect, Mode, Write},
+    sync::{Mode, Write},
     value::Value,
 };
 use syncline_store::{Checkpoint, Lease, NewRun, Parked, RunId};
@@ -270,8 +270,12 @@ impl Session<'_> {
         let approved = self.engine.store.approval(&sync.name).await?;
         prepared.commit.approved = approved;
         let held = self.guard_replace(load, &mut prepared, staged).await?;
-        if sync.deletes.detect == Detect::Keys && prepared.commit.absent == Absent::Unknown {
-            self.stage_gone(load, &mut prepared).await?;
+        if prepared.commit.absent == Absent::Unknown && prepared.commit.merge.how != How::Replace {
+            let (absent, note) = keys::stage_gone(self.table, load).await?;
+            prepared.commit.absent = absent;
+            if let Some(note) = note {
+                self.note(note);
+            }
         }
         self.park(failed, true).await?;
         let position = position(&moved, cursor.as_ref());
@@ -321,21 +325,6 @@ impl Session<'_> {
         prepared.commit.merge.how = How::Merge;
         prepared.commit.absent = Absent::Unknown;
         Ok(Some(database::Held { count: gone, reason, keys: Vec::new() }))
-    }
-
-    async fn stage_gone(&mut self, load: &mut dyn Load, prepared: &mut Prepared) -> Result<(), Error> {
-        if load.table().is_none() {
-            return Ok(());
-        }
-        let (gone, note) = keys::gone(self.table, load.table()).await?;
-        if let Some(note) = note {
-            self.note(note);
-        }
-        if gone.iter().any(|batch| !batch.is_empty()) {
-            load.stage_gone(gone).await.map_err(Error::connect("staging keys of records that are gone"))?;
-            prepared.commit.absent = Absent::Named;
-        }
-        Ok(())
     }
 
     /// Takes out rows that cannot be told apart; returns how many.

@@ -235,8 +235,12 @@ impl<S: Server> Loading<S> {
             self.merge_staged(commit, &mut outcome).await?;
         }
         self.remove_absent(commit, &mut outcome).await?;
-        for statement in &commit.after {
-            let number = commit.after.iter().position(|s| s == statement).unwrap_or_default() + 1;
+        // not before: what is absent is what was not staged
+        if self.staged && self.server.dialect().transactional_ddl {
+            self.run(&self.server.dialect().drop_table(&self.tables.staging)).await?;
+            self.staged = false;
+        }
+        for (number, statement) in (1..).zip(&commit.after) {
             self.run(statement).await.map_err(|e| e.context(format_args!("statement {number} of after")))?;
         }
         if let Some(epoch) = self.epoch {
@@ -326,11 +330,6 @@ impl<S: Server> Loading<S> {
                     outcome.tombstones_deleted = self.run(&sql).await?;
                 }
             }
-        }
-        let gone = self.server.dialect().drop_table(&self.tables.staging);
-        if self.server.dialect().transactional_ddl {
-            self.run(&gone).await?;
-            self.staged = false;
         }
         Ok(())
     }
@@ -487,10 +486,13 @@ impl<S: Server> Load for Loading<S> {
 
     async fn preview(&mut self, commit: &Commit, limit: usize) -> Result<Preview, Error> {
         let mut preview = Preview::default();
+        if self.tables.shape.tombstones {
+            let count = self.merge(commit).count_tombstones();
+            preview.tombstones = self.count(&count).await?;
+        }
         let merge = self.merge(commit);
-        let keyed = commit.merge.how != How::Append && self.tables.found.is_some();
-        if !keyed {
-            preview.created = commit.staged;
+        if commit.merge.how == How::Append || self.tables.found.is_none() {
+            preview.created = commit.staged.saturating_sub(preview.tombstones);
             // without a key every row is new
             let list = merge.list_new(limit, false);
             let rows = self.link.query(&list, &[]).await?;
@@ -499,16 +501,12 @@ impl<S: Server> Load for Loading<S> {
         }
         let (new, changed) = (merge.count_new(), merge.count_changed());
         let (list_new, list_changed) = (merge.list_new(limit, true), merge.list_changed(limit));
-        let tombstones = self.tables.shape.tombstones.then(|| {
-            (
-                merge.count_tombstones(),
-                merge.count_gone(Which::Tombstones),
-                merge.list_gone(Which::Tombstones, limit),
-            )
-        });
+        let removes = commit.merge.gone != Gone::Stay;
+        let tombstones = (self.tables.shape.tombstones && removes)
+            .then(|| (merge.count_gone(Which::Tombstones), merge.list_gone(Which::Tombstones, limit)));
         let absent = self
             .which(commit.absent)
-            .filter(|_| commit.merge.gone != Gone::Stay)
+            .filter(|_| removes)
             .map(|which| (merge.count_gone(which), merge.list_gone(which, limit)));
         let known = merge.count_known();
         preview.known = self.count(&known).await?;
@@ -523,8 +521,7 @@ impl<S: Server> Load for Loading<S> {
             }
         }
         let mut lists = Vec::new();
-        if let Some((all, gone, list)) = tombstones.filter(|_| commit.merge.gone != Gone::Stay) {
-            preview.tombstones = self.count(&all).await?;
+        if let Some((gone, list)) = tombstones {
             preview.deleted += self.count(&gone).await?;
             lists.push(list);
         }
@@ -558,9 +555,11 @@ impl<S: Server> Load for Loading<S> {
             self.change().await?;
         }
         self.run(server.dialect().begin).await?;
+        let staged = self.staged;
         let outcome = match self.transact(commit).await {
             Ok(outcome) => outcome,
             Err(error) => {
+                self.staged = staged;
                 // what ended the session has undone it already
                 drop(self.run("ROLLBACK").await);
                 return Err(self.explain(error).await);
