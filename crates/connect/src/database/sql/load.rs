@@ -53,6 +53,7 @@ impl Tables {
         Stage {
             table: &self.table,
             exists: self.found.is_some(),
+            indexed: self.found.as_ref().is_some_and(|t| t.stream.is_unique(&self.shape.key)),
             staging: &self.staging,
             shape: &self.shape,
             in_session: self.dry,

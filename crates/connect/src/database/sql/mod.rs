@@ -132,6 +132,8 @@ pub struct Stage<'a> {
     pub table: &'a Named,
     /// Whether it exists.
     pub exists: bool,
+    /// Whether it has a unique index on exactly the shape's key.
+    pub indexed: bool,
     /// The staging table.
     pub staging: &'a Named,
     /// What is staged.
