@@ -460,7 +460,7 @@ fn can_be_compared(connection: &Connection, table: &str, key: &[String]) -> Resu
             let message =
                 format!("key column {column:?} ({}) holds values in another form than ours", field.kind);
             return Err(Error::new(Kind::Definition, message).hint(
-                "records could not be told by it; bring its values into the form that the documentation names, or load into a new table",
+                "records could not be told by it: bring its values into our form (2026-01-05 09:00:00.000000Z, lower-case uuids with hyphens, 0 and 1), or load into a new table",
             ));
         }
     }
