@@ -14,6 +14,7 @@ use syncline_core::schema::{FieldType, Limits};
 
 use super::{
     client,
+    compare::Snapshot,
     describe::{self, Found},
     error, lock,
     sql::{self, Ident},
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     Error,
+    compare::{Side, Subject},
     database::{
         Change, Column, Facts, Table, Writer,
         dialect::{Dialect, Layout, Named, TOMBSTONE, sqlite::SQLITE},
@@ -143,6 +145,11 @@ impl Drop for Open {
 
 #[async_trait]
 impl Link for Open {
+    /// Opening is cheap, and what was opened may have been made or taken away since.
+    fn is_open(&self) -> bool {
+        false
+    }
+
     async fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Error> {
         let (sql, parameters) = (sql.to_owned(), owned(parameters));
         self.with(move |session| {
@@ -287,6 +294,10 @@ impl Server for File {
         // there is one writer, and that is this transaction
         let table = table.name.clone();
         link.with(move |session| can_be_compared(&session.connection, &table, &session.key)).await
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(Snapshot::open(&self.path, subject.clone()).await?)))
     }
 
     async fn reindex(&self, link: &mut Open, table: &Named) -> Result<(), Error> {
