@@ -13,7 +13,8 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags, params_from_iter, types::
 use syncline_core::schema::{FieldType, Limits};
 
 use super::{
-    client, compare,
+    client,
+    compare::Snapshot,
     describe::{self, Found},
     error, lock,
     sql::{self, Ident},
@@ -144,6 +145,11 @@ impl Drop for Open {
 
 #[async_trait]
 impl Link for Open {
+    /// Opening is cheap, and what was opened may have been made or taken away since.
+    fn is_open(&self) -> bool {
+        false
+    }
+
     async fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Error> {
         let (sql, parameters) = (sql.to_owned(), owned(parameters));
         self.with(move |session| {
@@ -209,10 +215,6 @@ impl Server for File {
 
     fn facts(&self) -> Facts {
         Facts { dialect: &SQLITE, copies: false, writers_max: 1, merges: true }
-    }
-
-    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
-        Ok(Some(Box::new(compare::Snapshot::open(&self.path, subject.clone()).await?)))
     }
 
     async fn connect(&self) -> Result<Open, Error> {
@@ -294,6 +296,10 @@ impl Server for File {
         link.with(move |session| can_be_compared(&session.connection, &table, &session.key)).await
     }
 
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(Snapshot::open(&self.path, subject.clone()).await?)))
+    }
+
     async fn reindex(&self, link: &mut Open, table: &Named) -> Result<(), Error> {
         // with its schema: a bare name could be that of a collation
         link.execute(&format!("REINDEX main.{}", Ident(&table.name)), &[]).await.map(drop)
@@ -304,7 +310,7 @@ impl Server for File {
 /// is seen whole or not at all: so no reader sees an empty or half table, and indexes, triggers and views stay as they are.
 struct Swap {
     table: String,
-    /// Make the table or empty it, and add columns.
+    /// Make the table, or empty it and add columns.
     begin: Vec<String>,
     insert: String,
     counts: [String; 2],

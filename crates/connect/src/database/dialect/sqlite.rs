@@ -287,11 +287,18 @@ mod tests {
     fn previews() {
         let sql = merged(&Gone::Stay, false, |m| {
             let (changed, list) = (m.count_changed(), m.list_changed(2));
-            vec![m.count_new(), m.list_new(2), changed.unwrap_or_default(), list.unwrap_or_default()]
+            vec![
+                m.count_new(),
+                m.list_new(2, true),
+                m.list_new(2, false),
+                changed.unwrap_or_default(),
+                list.unwrap_or_default(),
+            ]
         });
         assert_snapshot!(sql, @r##"
         SELECT count(*) FROM "s1" AS s WHERE NOT EXISTS (SELECT 1 FROM "t""; x" AS d WHERE d."a" = s."a" AND d."or""der" = s."or""der")
         SELECT CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."v" AS TEXT), CAST(s."at" AS TEXT) FROM "s1" AS s WHERE NOT EXISTS (SELECT 1 FROM "t""; x" AS d WHERE d."a" = s."a" AND d."or""der" = s."or""der") LIMIT 2
+        SELECT CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."v" AS TEXT), CAST(s."at" AS TEXT) FROM "s1" AS s LIMIT 2
         SELECT count(*) FROM "s1" AS s JOIN "t""; x" AS d ON d."a" = s."a" AND d."or""der" = s."or""der" WHERE (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at")))) AND (s.at > d.at)
         SELECT CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(d."v" AS TEXT), CAST(d."at" AS TEXT), CAST(s."v" AS TEXT), CAST(s."at" AS TEXT) FROM "s1" AS s JOIN "t""; x" AS d ON d."a" = s."a" AND d."or""der" = s."or""der" WHERE (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at")))) AND (s.at > d.at) LIMIT 2
         "##);
@@ -324,7 +331,7 @@ mod tests {
             SQLITE.save_state(&state, 7, 5, false),
         ]);
         assert_snapshot!(sql, @r##"
-        CREATE TABLE "syncline_state" ("sync" TEXT NOT NULL, "table_name" TEXT NOT NULL, "epoch" INTEGER NOT NULL, "position" TEXT, "started_at" INTEGER, "written_at" INTEGER, PRIMARY KEY ("sync", "table_name"))
+        CREATE TABLE "syncline_state" ("sync" TEXT NOT NULL, "table_name" TEXT NOT NULL, "epoch" INTEGER NOT NULL, "position" TEXT, "started_at" INTEGER, PRIMARY KEY ("sync", "table_name"))
         SELECT CAST("epoch" AS TEXT), CAST("position" AS TEXT), CAST("started_at" AS TEXT) FROM "syncline_state" WHERE "sync" = ?1 AND "table_name" = ?2
         INSERT INTO "syncline_state" ("sync", "table_name", "epoch") VALUES (?1, ?2, 1)
         UPDATE "syncline_state" SET "epoch" = "epoch" + 1 WHERE "sync" = ?1 AND "table_name" = ?2

@@ -270,14 +270,8 @@ impl<S: Server> Loading<S> {
         if self.tables.shape.takes_place {
             return Ok(());
         }
-        for sql in self
-            .tables
-            .shape
-            .changes
-            .iter()
-            .filter_map(|c| self.render(c, &self.tables.table))
-            .collect::<Vec<_>>()
-        {
+        let changes = self.tables.shape.changes.iter();
+        for sql in changes.filter_map(|c| self.render(c, &self.tables.table)).collect::<Vec<_>>() {
             self.run(&sql).await.map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
         }
         Ok(())
