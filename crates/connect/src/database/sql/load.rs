@@ -232,6 +232,7 @@ impl<S: Server> Loading<S> {
             self.merge_staged(commit, &mut outcome).await?;
         }
         self.remove_absent(commit, &mut outcome).await?;
+        self.drop_staged().await?;
         for statement in &commit.after {
             let number = commit.after.iter().position(|s| s == statement).unwrap_or_default() + 1;
             self.run(statement).await.map_err(|e| e.context(format_args!("statement {number} of after")))?;
@@ -294,7 +295,8 @@ impl<S: Server> Loading<S> {
             How::Replace => {
                 let server = Arc::clone(&self.server);
                 server.swap(&mut self.link, &self.tables.stage()).await?;
-                self.staged = false;
+                // one that is undone leaves the staging table
+                self.staged = server.dialect().transactional_ddl;
                 outcome.created = commit.staged;
                 return Ok(());
             }
@@ -321,10 +323,21 @@ impl<S: Server> Loading<S> {
                 }
             }
         }
-        let gone = self.server.dialect().drop_table(&self.tables.staging);
-        if self.server.dialect().transactional_ddl {
-            self.run(&gone).await?;
-            self.staged = false;
+        Ok(())
+    }
+
+    /// Removes the staging tables in the same transaction, where that can be: nothing is then left behind.
+    async fn drop_staged(&mut self) -> Result<(), Error> {
+        let dialect = self.server.dialect();
+        if !dialect.transactional_ddl {
+            return Ok(());
+        }
+        for (there, table) in
+            [(self.staged, self.tables.staging.clone()), (self.gone_staged, self.tables.gone.clone())]
+        {
+            if there {
+                self.run(&dialect.drop_table(&table)).await?;
+            }
         }
         Ok(())
     }
@@ -563,6 +576,9 @@ impl<S: Server> Load for Loading<S> {
             }
         };
         self.run("COMMIT").await?;
+        if server.dialect().transactional_ddl {
+            (self.staged, self.gone_staged) = (false, false);
+        }
         if commit.reindex {
             server.reindex(&mut self.link, &self.tables.table).await?;
         }
