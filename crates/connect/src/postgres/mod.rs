@@ -119,7 +119,12 @@ impl Source for Postgres {
     }
 
     async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
-        let parts = scan::open(&self.settings, &scan).await;
+        // the session for questions goes into the listing: a role may be allowed one connection only
+        let session = match self.session.lock().await.take().filter(Session::is_open) {
+            Some(session) => session,
+            None => Session::connect(&self.settings).await?,
+        };
+        let parts = scan::open(&self.settings, session, &scan).await;
         parts.map_err(|e| e.context(format_args!("stream {:?}", scan.read.stream)))
     }
 
