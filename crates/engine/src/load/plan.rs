@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     bind::Table,
-    reading,
+    reading::{self, NEW_COLUMN},
     run::{Options, Prepared, prepare, read},
     stage::{self, Moved, Moving, Progress},
 };
@@ -53,6 +53,9 @@ pub async fn plan(
     if let (Some(from), Some(lookback)) = (&reading.from, options.lookback) {
         let last_start = load.state().and_then(|state| state.started_at);
         reading.overlap = reading::look_back(from, reading.overlap, last_start, lookback);
+    }
+    if reading.mode == Mode::Incremental && table.adds_columns(load.table()) {
+        reading = reading::whole(NEW_COLUMN);
     }
     let mut prepared = prepare(table, load.table(), &reading, options, engine.clock.now().as_microsecond())?;
     // what takes the table's place is compared with it here, so that the plan can say what would change

@@ -1,6 +1,7 @@
 //! The life of a load: lease, table, staging, one transaction, the closed account.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 use super::{
     bind::{From, Table},
     project::{self, Projection},
-    reading::{self, Reading},
+    reading::{self, NEW_COLUMN, Reading},
     stage::{self, Moved, Moving, Progress},
 };
 use crate::{
@@ -34,7 +35,7 @@ use crate::{
     planner::label,
     progress::{Event, Observer},
     retry::parked_for,
-    run::{PARKED_MAX, Report, is_due, mode_word},
+    run::{PARKED_MAX, Report, mode_word},
 };
 
 /// How a load is to be made.
@@ -93,11 +94,13 @@ pub async fn run(
         options,
         lease: &lease,
         run,
+        mode: reading.mode,
         observer,
         cancel,
         counts: Counts::default(),
         notes: table.notes.clone(),
         earlier: Vec::new(),
+        failed_now: HashSet::new(),
     };
     let result = Box::pin(session.execute()).await;
     session.close(result, engine.clock.elapsed() - started).await
@@ -110,12 +113,16 @@ struct Session<'a> {
     options: &'a Options,
     lease: &'a Lease,
     run: RunId,
+    /// What was said at the beginning that would be read.
+    mode: Mode,
     observer: &'a dyn Observer,
     cancel: watch::Receiver<bool>,
     counts: Counts,
     notes: Vec<String>,
     /// Records that were parked when the run began.
     earlier: Vec<Parked>,
+    /// Records that were parked by this run.
+    failed_now: HashSet<Identity>,
 }
 
 /// What is about to be committed.
@@ -181,6 +188,12 @@ impl Session<'_> {
         if let (Some(from), Some(lookback)) = (&reading.from, self.options.lookback) {
             let last_start = load.state().and_then(|state| state.started_at);
             reading.overlap = reading::look_back(from, reading.overlap, last_start, lookback);
+        }
+        if reading.mode == Mode::Incremental && self.table.adds_columns(load.table()) {
+            reading = reading::whole(NEW_COLUMN);
+        }
+        if let Some(reason) = reading.reason.clone().filter(|_| reading.mode != self.mode) {
+            self.note(reason);
         }
         let mut prepared = self.prepare(load.table(), &reading)?;
         let parallel = if reading.mode == Mode::Full { self.parallel() } else { 1 };
@@ -260,7 +273,7 @@ impl Session<'_> {
         prepared.commit.staged = staged;
         let approved = self.engine.store.approval(&sync.name).await?;
         prepared.commit.approved = approved;
-        let held = self.guard_replace(load, &mut prepared, staged).await?;
+        self.guard_replace(load, &mut prepared, staged).await?;
         if sync.deletes.detect == Detect::Keys && prepared.commit.absent == Absent::Unknown {
             self.stage_gone(load, &mut prepared).await?;
         }
@@ -280,28 +293,33 @@ impl Session<'_> {
         }
         let tombstones_stay = prepared.commit.merge.gone == Gone::Stay;
         self.account(&outcome, staged, tombstones_stay);
-        let held = held.or(outcome.held);
         let removed = outcome.absent_deleted > 0 || prepared.commit.merge.how == How::Replace;
-        self.record(held, (!load.remembers()).then_some(stored), approved.is_some() && removed, reading).await
+        self.record(
+            outcome.held,
+            (!load.remembers()).then_some(stored),
+            approved.is_some() && removed,
+            reading,
+        )
+        .await
     }
 
-    /// Replacing a table removes what was not staged: when that is too much for the guard, rows are merged and nothing is
-    /// removed.
+    /// Replacing a table removes what was not staged: when that is too much for the guard, rows are merged instead, and the
+    /// merge holds what is gone, record by record.
     async fn guard_replace(
         &mut self,
         load: &mut dyn Load,
         prepared: &mut Prepared,
         staged: u64,
-    ) -> Result<Option<database::Held>, Error> {
+    ) -> Result<(), Error> {
         if prepared.commit.merge.how != How::Replace || load.table().is_none() {
-            return Ok(None);
+            return Ok(());
         }
         let known = load.known().await.map_err(Error::connect("counting the table's records"))?;
         let gone = known.saturating_sub(staged);
         let deletes = &self.table.sync.deletes;
         let Verdict::Hold(reason) = guard::judge(deletes, gone, known, staged, prepared.commit.approved)
         else {
-            return Ok(None);
+            return Ok(());
         };
         if self.table.match_on.is_empty() {
             return Err(Error::Held { gone, reason });
@@ -310,8 +328,8 @@ impl Session<'_> {
             "the table is not replaced, because too many records are gone: rows are merged instead".into(),
         );
         prepared.commit.merge.how = How::Merge;
-        prepared.commit.absent = Absent::Unknown;
-        Ok(Some(database::Held { count: gone, reason, keys: Vec::new() }))
+        prepared.commit.absent = Absent::Unstaged;
+        Ok(())
     }
 
     async fn stage_gone(&mut self, load: &mut dyn Load, prepared: &mut Prepared) -> Result<(), Error> {
@@ -418,13 +436,19 @@ impl Session<'_> {
             return Ok(());
         }
         let now = self.engine.clock.now();
-        self.counts.parked += failed.len() as u64;
         let ignore_case = self.table.sync.from.key.ignore_case;
-        let parked = failed.into_iter().map(|Failed { key, problem }| {
+        let mut parked = Vec::new();
+        for Failed { key, problem } in failed {
             let identity = Identity::of(&key, ignore_case).ok();
+            // retried by its key, and read once more with the others: one record is parked once
+            if identity.is_some_and(|id| !self.failed_now.insert(id)) {
+                self.counts.skipped += 1;
+                continue;
+            }
+            self.counts.parked += 1;
             let known = identity.and_then(|id| self.earlier.iter().find(|p| p.identity == id));
             let attempts = known.map_or(0, |p| p.attempts) + 1;
-            Parked {
+            parked.push(Parked {
                 sync: self.table.sync.name.clone(),
                 identity: identity.unwrap_or_else(|| Identity::of_keyless(problem.code, &key)),
                 label: label(&key),
@@ -437,9 +461,8 @@ impl Session<'_> {
                 last_at: now,
                 retry_at: now.checked_add(parked_for(attempts)).unwrap_or(now),
                 run: self.run,
-            }
-        });
-        let parked = parked.collect();
+            });
+        }
         let checkpoint = Checkpoint { parked, counts: self.counts, at: now, ..Checkpoint::default() };
         Ok(self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?)
     }
@@ -447,8 +470,8 @@ impl Session<'_> {
     /// Records that failed earlier are fetched by their keys and merged by a load of their own, which leaves the cursor
     /// where it is.
     async fn retry_parked(&mut self) -> Result<(), Error> {
-        let now = self.engine.clock.now();
-        let due: Vec<Parked> = self.earlier.iter().filter(|p| is_due(p, now)).cloned().collect();
+        // a look-up by key costs a database nothing, so nobody has to wait as in front of an API
+        let due: Vec<Parked> = self.earlier.iter().filter(|p| p.key.is_some()).cloned().collect();
         // a full load shows them all the same, and what is appended twice is there twice
         let full = self.table.sync.mode == Mode::Full || self.options.mode == Some(Mode::Full);
         if due.is_empty() || self.table.sync.write == Write::Append || (full && !self.options.only_parked) {
@@ -691,7 +714,7 @@ fn copy_plan(
         match &loaded.from {
             From::Column(name) => {
                 let native = table.stream.field(name)?.native.as_deref()?;
-                if native != column.declared || loaded.default.is_some() || loaded.required {
+                if native != column.declared || loaded.default.is_some() || table.requires(loaded, column) {
                     return None;
                 }
                 outputs.push(Output::Column(name.clone()));
@@ -699,7 +722,7 @@ fn copy_plan(
             From::Expression(expr) => {
                 let usual = (facts.dialect.declare)(&column.kind, false);
                 let plain = usual == column.declared || column.declared.starts_with("character varying");
-                if !plain || loaded.required {
+                if !plain || table.requires(loaded, column) {
                     return None;
                 }
                 outputs.push(Output::Computed {
@@ -724,10 +747,11 @@ fn projection(
 ) -> Projection {
     let columns = table.columns();
     let at = |name: &String| columns.iter().position(|c| c == name);
-    let output = |from: &usize| {
+    let output = |(from, column): (&usize, &database::Column)| {
         let loaded = &table.fields[*from];
         let from = project::Origin::of(&loaded.from, &columns)?;
-        Some(project::Output { from, default: loaded.default.clone(), required: loaded.required })
+        let required = table.requires(loaded, column);
+        Some(project::Output { from, default: loaded.default.clone(), required })
     };
     let sync = &table.sync;
     let status = sync.from.tombstone.as_ref().filter(|_| !sync.from.tombstone_values.is_empty());
@@ -739,7 +763,7 @@ fn projection(
     };
     Projection {
         fields: fields.into(),
-        outputs: decision.from.iter().filter_map(output).collect(),
+        outputs: decision.from.iter().zip(&decision.columns).filter_map(output).collect(),
         filter: sync.from.filter.clone(),
         key: table.key.iter().filter_map(at).collect(),
         status: status.and_then(at).map(|at| (at, sync.from.tombstone_values.clone())),
