@@ -12,6 +12,7 @@ mod failpoints;
 mod help;
 mod kill;
 mod kit;
+mod loads;
 mod outputs;
 mod repo;
 mod schedules;

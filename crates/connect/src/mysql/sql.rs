@@ -60,9 +60,8 @@ pub(super) fn derived(stream: &str, columns: &[(String, String)]) -> Result<Stri
     let from = if stream.trim_start().starts_with('(') {
         stream.to_owned()
     } else {
-        let named = table_name(stream).ok_or_else(|| {
-            Error::new(Kind::Definition, format!("{stream:?} is not the name of a table"))
-        })?;
+        let named = table_name(stream)
+            .ok_or_else(|| Error::new(Kind::Definition, format!("{stream:?} is not the name of a table")))?;
         let (schema, name) = (named.0.map(|schema| format!("{}.", Ident(schema))), Ident(named.1));
         format!("{}{name}", schema.unwrap_or_default())
     };

@@ -121,9 +121,8 @@ impl Source for Postgres {
     }
 
     async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
-        // the session that described the table, if it is idle
-        let kept = self.session.lock().await.take().filter(Session::is_open);
-        let session = match kept {
+        // the session for questions goes into the listing: a role may be allowed one connection only
+        let session = match self.session.lock().await.take().filter(Session::is_open) {
             Some(session) => session,
             None => Session::connect(&self.settings).await?,
         };

@@ -87,13 +87,19 @@ impl Session<'_> {
             return Ok(());
         }
         let now = self.engine.clock.now();
-        self.counts.parked += failed.len() as u64;
         let ignore_case = self.table.sync.from.key.ignore_case;
-        let parked = failed.into_iter().map(|Failed { key, problem }| {
+        let mut parked = Vec::new();
+        for Failed { key, problem } in failed {
             let identity = Identity::of(&key, ignore_case).ok();
+            // retried by its key, and read once more with the others: one record is parked once
+            if identity.is_some_and(|id| !self.failed_now.insert(id)) {
+                self.counts.skipped += 1;
+                continue;
+            }
+            self.counts.parked += 1;
             let known = identity.and_then(|id| self.earlier.iter().find(|p| p.identity == id));
             let attempts = known.map_or(0, |p| p.attempts) + 1;
-            Parked {
+            parked.push(Parked {
                 sync: self.table.sync.name.clone(),
                 identity: identity.unwrap_or_else(|| Identity::of_keyless(problem.code, &key)),
                 label: label(&key),
@@ -106,9 +112,8 @@ impl Session<'_> {
                 last_at: now,
                 retry_at: now.checked_add(parked_for(attempts)).unwrap_or(now),
                 run: self.run,
-            }
-        });
-        let parked = parked.collect();
+            });
+        }
         let checkpoint = Checkpoint { parked, counts: self.counts, at: now, ..Checkpoint::default() };
         Ok(self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?)
     }

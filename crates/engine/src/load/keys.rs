@@ -84,10 +84,7 @@ pub(super) async fn stage_gone(
 
 /// Keys of the table that the source does not have, as batches of the key columns, and a sentence where they cannot be
 /// trusted, in which case there are none.
-async fn gone(
-    table: &Table,
-    found: Option<&database::Table>,
-) -> Result<(Vec<Batch>, Option<String>), Error> {
+async fn gone(table: &Table, found: Option<&database::Table>) -> Result<(Vec<Batch>, Option<String>), Error> {
     let (pairing, _) = pairing(table, found, false)?;
     let Some(mut sides) = Sides::open(&*table.source, &*table.database, &pairing).await? else {
         let note = "keys cannot be compared between these systems: what is gone is found by full runs only";

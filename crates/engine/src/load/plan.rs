@@ -8,6 +8,7 @@ use syncline_core::{
     guard::{self, Verdict},
     plan::{FieldChange, Planned, PlannedAction},
     run::Phase,
+    sync::Mode,
     sync::Write,
 };
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use super::{
     bind::Table,
     keys,
     prepare::{Prepared, prepare, read},
-    reading,
+    reading::{self, NEW_COLUMN},
     run::Options,
     stage::{self, Moved, Moving, Progress},
 };
@@ -56,6 +57,9 @@ pub async fn plan(
     if let (Some(from), Some(lookback)) = (&reading.from, options.lookback) {
         let last_start = load.state().and_then(|state| state.started_at);
         reading.overlap = reading::look_back(from, reading.overlap, last_start, lookback);
+    }
+    if reading.mode == Mode::Incremental && table.adds_columns(load.table()) {
+        reading = reading::whole(NEW_COLUMN);
     }
     let mut prepared = prepare(table, load.table(), &reading, options, engine.clock.now().as_microsecond())?;
     // what takes the table's place is compared with it here, so that the plan can say what would change

@@ -163,7 +163,7 @@ fn copy_plan(table: &Table, decision: &Decision, fields: &[Field]) -> Option<Cop
         match &loaded.from {
             From::Column(name) => {
                 let native = table.stream.field(name)?.native.as_deref()?;
-                if native != column.declared || loaded.default.is_some() || loaded.required {
+                if native != column.declared || loaded.default.is_some() || table.requires(loaded, column) {
                     return None;
                 }
                 outputs.push(Output::Column(name.clone()));
@@ -171,7 +171,7 @@ fn copy_plan(table: &Table, decision: &Decision, fields: &[Field]) -> Option<Cop
             From::Expression(expr) => {
                 let usual = (facts.dialect.declare)(&column.kind, false);
                 let plain = usual == column.declared || column.declared.starts_with("character varying");
-                if !plain || loaded.required {
+                if !plain || table.requires(loaded, column) {
                     return None;
                 }
                 outputs.push(Output::Computed(Box::new(Computed {
@@ -191,10 +191,11 @@ fn copy_plan(table: &Table, decision: &Decision, fields: &[Field]) -> Option<Cop
 fn projection(table: &Table, decision: &Decision, fields: Vec<Field>, reading: &Reading) -> Projection {
     let columns = table.columns();
     let at = |name: &String| columns.iter().position(|c| c == name);
-    let output = |from: &usize| {
+    let output = |(from, column): (&usize, &database::Column)| {
         let loaded = &table.fields[*from];
         let from = project::Origin::of(&loaded.from, &columns)?;
-        Some(project::Output { from, default: loaded.default.clone(), required: loaded.required })
+        let required = table.requires(loaded, column);
+        Some(project::Output { from, default: loaded.default.clone(), required })
     };
     let sync = &table.sync;
     let status = sync.from.tombstone.as_ref().filter(|_| !sync.from.tombstone_values.is_empty());
@@ -206,7 +207,7 @@ fn projection(table: &Table, decision: &Decision, fields: Vec<Field>, reading: &
     };
     Projection {
         fields: fields.into(),
-        outputs: decision.from.iter().filter_map(output).collect(),
+        outputs: decision.from.iter().zip(&decision.columns).filter_map(output).collect(),
         filter: sync.from.filter.clone(),
         key: table.key.iter().filter_map(at).collect(),
         status: status.and_then(at).map(|at| (at, sync.from.tombstone_values.clone())),

@@ -1,6 +1,7 @@
 //! The life of a load: lease, table, staging, one transaction, the closed account.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use syncline_core::{
     cursor::{Cursor, Position},
     failpoint,
     guard::{self, Verdict},
+    identity::Identity,
     mapping::RecordProblem,
     run::Phase,
     sync::{Mode, Write},
@@ -27,14 +29,14 @@ use super::{
     keys,
     prepare::{Prepared, prepare, read},
     project::Projection,
-    reading::{self, Reading},
+    reading::{self, NEW_COLUMN, Reading},
     stage::{self, Moved, Moving, Progress},
     verify::Repair,
 };
 use crate::{
     Engine, Error,
     progress::{Event, Observer},
-    run::{PARKED_MAX, Report, is_due, mode_word},
+    run::{PARKED_MAX, Report, mode_word},
 };
 
 /// How a load is to be made.
@@ -95,11 +97,13 @@ pub async fn run(
         options,
         lease: &lease,
         run,
+        mode: reading.mode,
         observer,
         cancel,
         counts: Counts::default(),
         notes: table.notes.clone(),
         earlier: Vec::new(),
+        failed_now: HashSet::new(),
     };
     let result = Box::pin(session.execute()).await;
     session.close(result, engine.clock.elapsed() - started).await
@@ -112,12 +116,16 @@ pub(super) struct Session<'a> {
     pub(super) options: &'a Options,
     pub(super) lease: &'a Lease,
     pub(super) run: RunId,
+    /// What was said at the beginning that would be read.
+    mode: Mode,
     pub(super) observer: &'a dyn Observer,
     pub(super) cancel: watch::Receiver<bool>,
     pub(super) counts: Counts,
     pub(super) notes: Vec<String>,
     /// Records that were parked when the run began.
     pub(super) earlier: Vec<Parked>,
+    /// Records that were parked by this run.
+    pub(super) failed_now: HashSet<Identity>,
 }
 
 impl Session<'_> {
@@ -179,6 +187,12 @@ impl Session<'_> {
         if let (Some(from), Some(lookback)) = (&reading.from, self.options.lookback) {
             let last_start = load.state().and_then(|state| state.started_at);
             reading.overlap = reading::look_back(from, reading.overlap, last_start, lookback);
+        }
+        if reading.mode == Mode::Incremental && self.table.adds_columns(load.table()) {
+            reading = reading::whole(NEW_COLUMN);
+        }
+        if let Some(reason) = reading.reason.clone().filter(|_| reading.mode != self.mode) {
+            self.note(reason);
         }
         let mut prepared = self.prepare(load.table(), &reading)?;
         let parallel = if reading.mode == Mode::Full { self.parallel() } else { 1 };
@@ -269,7 +283,7 @@ impl Session<'_> {
         prepared.commit.staged = staged;
         let approved = self.engine.store.approval(&sync.name).await?;
         prepared.commit.approved = approved;
-        let held = self.guard_replace(load, &mut prepared, staged).await?;
+        self.guard_replace(load, &mut prepared, staged).await?;
         if prepared.commit.absent == Absent::Unknown && prepared.commit.merge.how != How::Replace {
             let (absent, note) = keys::stage_gone(self.table, load).await?;
             prepared.commit.absent = absent;
@@ -293,28 +307,28 @@ impl Session<'_> {
         }
         let tombstones_stay = prepared.commit.merge.gone == Gone::Stay;
         self.account(&outcome, staged, tombstones_stay);
-        let held = held.or(outcome.held);
         let removed = outcome.absent_deleted > 0 || prepared.commit.merge.how == How::Replace;
-        self.record(held, (!load.remembers()).then_some(stored), approved.is_some() && removed, reading).await
+        let cursor = (!load.remembers()).then_some(stored);
+        self.record(outcome.held, cursor, approved.is_some() && removed, reading).await
     }
 
-    /// Replacing a table removes what was not staged: when that is too much for the guard, rows are merged and nothing is
-    /// removed.
+    /// Replacing a table removes what was not staged: when that is too much for the guard, rows are merged instead, and the
+    /// merge holds what is gone, record by record.
     async fn guard_replace(
         &mut self,
         load: &mut dyn Load,
         prepared: &mut Prepared,
         staged: u64,
-    ) -> Result<Option<database::Held>, Error> {
+    ) -> Result<(), Error> {
         if prepared.commit.merge.how != How::Replace || load.table().is_none() {
-            return Ok(None);
+            return Ok(());
         }
         let known = load.known().await.map_err(Error::connect("counting the table's records"))?;
         let gone = known.saturating_sub(staged);
         let deletes = &self.table.sync.deletes;
         let Verdict::Hold(reason) = guard::judge(deletes, gone, known, staged, prepared.commit.approved)
         else {
-            return Ok(None);
+            return Ok(());
         };
         if self.table.match_on.is_empty() {
             return Err(Error::Held { gone, reason });
@@ -323,8 +337,8 @@ impl Session<'_> {
             "the table is not replaced, because too many records are gone: rows are merged instead".into(),
         );
         prepared.commit.merge.how = How::Merge;
-        prepared.commit.absent = Absent::Unknown;
-        Ok(Some(database::Held { count: gone, reason, keys: Vec::new() }))
+        prepared.commit.absent = Absent::Unstaged;
+        Ok(())
     }
 
     /// Takes out rows that cannot be told apart; returns how many.
@@ -353,8 +367,8 @@ impl Session<'_> {
     /// Records that failed earlier are fetched by their keys and merged by a load of their own, which leaves the cursor
     /// where it is.
     async fn retry_parked(&mut self) -> Result<(), Error> {
-        let now = self.engine.clock.now();
-        let due: Vec<Parked> = self.earlier.iter().filter(|p| is_due(p, now)).cloned().collect();
+        // a look-up by key costs a database nothing, so nobody has to wait as in front of an API
+        let due: Vec<Parked> = self.earlier.iter().filter(|p| p.key.is_some()).cloned().collect();
         // a full load shows them all the same, and what is appended twice is there twice
         let full = self.table.sync.mode == Mode::Full || self.options.mode == Some(Mode::Full);
         if due.is_empty() || self.table.sync.write == Write::Append || (full && !self.options.only_parked) {

@@ -14,7 +14,10 @@ use syncline_core::{
     cursor::{Position, ordinal},
     failpoint,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinSet,
+};
 
 use super::project::Projection;
 use crate::{Error, run::PARKED_MAX};
@@ -85,7 +88,8 @@ pub(super) async fn any(parts: &mut Vec<Box<dyn Part>>) -> Result<bool, syncline
     Ok(any)
 }
 
-/// Moves every part into a stream of its own; there are at least as many streams as parts. The first failure stops all.
+/// Moves every part into a stream: each stream takes the next part when it is done with one, so that fewer streams than
+/// asked for lose nothing. The first failure stops all.
 pub(super) async fn move_rows(
     moving: Moving,
     parts: Vec<Box<dyn Part>>,
@@ -94,13 +98,11 @@ pub(super) async fn move_rows(
 ) -> Result<Moved, Error> {
     let moving = Arc::new(moving);
     let mut moves = JoinSet::new();
-    let mut writers = writers.into_iter();
-    let mut unused = Vec::new();
-    for part in parts {
-        let Some(writer) = writers.next() else { break };
-        moves.spawn(one(Arc::clone(&moving), part, writer));
+    // the last one first, as they are taken from the end
+    let parts = Arc::new(Mutex::new(parts.into_iter().rev().collect::<Vec<_>>()));
+    for writer in writers {
+        moves.spawn(one(Arc::clone(&moving), Arc::clone(&parts), writer));
     }
-    unused.extend(writers);
     let mut moved = Moved::default();
     loop {
         tokio::select! {
@@ -111,9 +113,6 @@ pub(super) async fn move_rows(
             },
             () = tokio::time::sleep(crate::progress::TICK) => tick(),
         }
-    }
-    for writer in unused {
-        writer.finish().await.map_err(Error::connect("ending the staging"))?;
     }
     Ok(moved)
 }
@@ -137,14 +136,33 @@ fn too_many(failed: usize) -> Result<(), Error> {
     if failed <= PARKED_MAX { Ok(()) } else { Err(Error::TooManyParked { limit: PARKED_MAX }) }
 }
 
-async fn one(
-    moving: Arc<Moving>,
-    mut part: Box<dyn Part>,
-    mut writer: Box<dyn Writer>,
-) -> Result<Moved, Error> {
-    let reading = || Error::connect(format!("reading {:?}", moving.stream));
+/// Parts that nobody has taken yet.
+type Parts = Arc<Mutex<Vec<Box<dyn Part>>>>;
+
+/// Moves one part after the other into a stream.
+async fn one(moving: Arc<Moving>, parts: Parts, mut writer: Box<dyn Writer>) -> Result<Moved, Error> {
     let writing = || Error::connect("staging rows");
     let mut moved = Moved::default();
+    loop {
+        let next = parts.lock().await.pop();
+        let Some(part) = next else { break };
+        part_into(&moving, part, &mut *writer, &mut moved).await?;
+    }
+    let counted = writer.finish().await.map_err(writing())?;
+    if counted != moved.staged {
+        return Err(Error::Miscounted { sent: moved.staged, counted });
+    }
+    Ok(moved)
+}
+
+async fn part_into(
+    moving: &Moving,
+    mut part: Box<dyn Part>,
+    writer: &mut dyn Writer,
+    moved: &mut Moved,
+) -> Result<(), Error> {
+    let reading = || Error::connect(format!("reading {:?}", moving.stream));
+    let writing = || Error::connect("staging rows");
     while let Some(portion) = part.next().await.map_err(reading())? {
         if *moving.cancel.borrow() {
             return Err(Error::Cancelled);
@@ -178,10 +196,6 @@ async fn one(
         writer.write(rows).await.map_err(writing())?;
         failpoint!("engine.load.staging", Error::failpoint);
     }
-    let counted = writer.finish().await.map_err(writing())?;
-    if counted != moved.staged {
-        return Err(Error::Miscounted { sent: moved.staged, counted });
-    }
-    moved.resume = part.resume();
-    Ok(moved)
+    moved.resume = part.resume().or(moved.resume.take());
+    Ok(())
 }
