@@ -25,7 +25,7 @@ const fn option(name: &'static str, kind: OptionKind, help: &'static str) -> Opt
 pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
     name: "files",
     source: true,
-    destination: false,
+    destination: true,
     loads: true,
     writes: &[Write::Append, Write::Replace],
     options: &[

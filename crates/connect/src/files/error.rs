@@ -25,7 +25,7 @@ pub(super) fn of(error: &Stored, name: &str) -> Error {
         | Stored::NotImplemented { .. } => {
             Error::new(Kind::Definition, format!("{name:?}: the store does not offer what was asked"))
         }
-        other => match io_kind(other) {
+        other => match io_error(other).map(io::Error::kind) {
             Some(io::ErrorKind::PermissionDenied) => forbidden(name),
             Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => missing(name),
             Some(kind) => Error::new(Kind::Unanswered, format!("{name:?} cannot be read: {kind}")),
@@ -35,13 +35,13 @@ pub(super) fn of(error: &Stored, name: &str) -> Error {
 }
 
 /// The operating system's reason, where there is one below.
-fn io_kind(error: &Stored) -> Option<io::ErrorKind> {
+fn io_error(error: &Stored) -> Option<&io::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     // as deep as errors are nested, and no deeper
     for _ in 0..16 {
         let here = cause?;
         if let Some(io) = here.downcast_ref::<io::Error>() {
-            return Some(io.kind());
+            return Some(io);
         }
         cause = here.source();
     }
@@ -72,4 +72,32 @@ pub(super) fn malformed(name: &str, what: impl std::fmt::Display) -> Error {
 /// Names the connection.
 pub(super) fn at(error: Error, connection: &Connection) -> Error {
     error.context(format_args!("connection {:?}", connection.name))
+}
+
+/// What an error of the disk about a file that is written means.
+pub(super) fn of_disk(error: &io::Error, name: &str) -> Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => unwritable(name),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::new(Kind::StreamFull, format!("{name:?} cannot be written: the disk is full"))
+                .hint("make room, and run again")
+        }
+        kind => Error::new(Kind::Unanswered, format!("{name:?} cannot be written: {kind}")),
+    }
+}
+
+/// What an error of the store about a file that is written means.
+pub(super) fn of_write(error: &Stored, name: &str) -> Error {
+    match error {
+        Stored::PermissionDenied { .. } => unwritable(name),
+        other => match io_error(other) {
+            Some(io) => of_disk(io, name),
+            None => of(other, name),
+        },
+    }
+}
+
+fn unwritable(name: &str) -> Error {
+    Error::new(Kind::Forbidden, format!("{name:?} may not be written"))
+        .hint("give this user, or the credential of the connection, the right to write there")
 }

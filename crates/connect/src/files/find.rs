@@ -11,7 +11,7 @@ use crate::{Error, error::Kind};
 /// Most names that are listed.
 const NAMES_MAX: usize = 1_000;
 /// What the name of a schema ends with.
-const SCHEMA: &str = ".schema.json";
+pub(super) const SCHEMA: &str = ".schema.json";
 
 /// How records are written into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,15 @@ impl Format {
             "jsonl" => Some(Self::Jsonl),
             "parquet" => Some(Self::Parquet),
             _ => None,
+        }
+    }
+
+    /// What names of its files end with.
+    pub(super) fn ending(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+            Self::Parquet => "parquet",
         }
     }
 

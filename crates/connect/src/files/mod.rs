@@ -1,8 +1,9 @@
-//! The `files` source: CSV, JSON Lines and Parquet files of a local directory or an object store.
+//! The `files` source and destination: CSV, JSON Lines and Parquet files of a local directory or an object store.
 //!
 //! Start reading at [`Connector`]; `find` turns the name of a stream into files, `describe` tells their fields, `scan` walks
 //! their records whatever the format, `csv`, `jsonl` and `parquet` read one file each, `types` reads cells, `read` and
-//! `lookup` answer the questions of the trait. `store` is the only place that touches a disk or a network.
+//! `lookup` answer the questions of the trait. `load` writes: `encode` and `texts` make the bytes, `state` remembers. `store`,
+//! `put` and `claim` are the only places that touch a disk or a network.
 //!
 //! Limits, and what a user should know:
 //! - A stream is a file (`orders.csv`) or a directory (`orders/`): all its files of one format, in the order of their names,
@@ -27,19 +28,25 @@ mod blocks;
 mod bound;
 #[cfg(feature = "object-stores")]
 mod buckets;
+mod claim;
 mod config;
 mod csv;
 mod describe;
+mod encode;
 mod error;
 mod find;
 mod jsonl;
+mod load;
 mod lookup;
 mod order;
 mod parquet;
+mod put;
 mod read;
 mod scan;
 mod schema;
+mod state;
 mod store;
+mod texts;
 mod types;
 
 use std::sync::Arc;
@@ -55,7 +62,7 @@ use tokio::runtime::Handle;
 
 use self::{config::Settings, find::Format, read::Plan, store::Store};
 use crate::{
-    Error, Source,
+    Database, Error, Source,
     clock::Clock,
     error::Kind,
     registry::{self, Context},
@@ -73,9 +80,11 @@ impl registry::Connector for Connector {
     }
 
     async fn source(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Source>, Error> {
-        let settings = Settings::of(connection, &context.directory)?;
-        let store = store::open(&settings.place).map_err(|e| error::at(e, connection))?;
-        Ok(Arc::new(Files { store, settings: Arc::new(settings), clock: Arc::clone(&context.clock) }))
+        Ok(Arc::new(Files::open(connection, context)?))
+    }
+
+    async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
+        Ok(Arc::new(Files::open(connection, context)?))
     }
 }
 
@@ -87,6 +96,12 @@ struct Files {
 }
 
 impl Files {
+    fn open(connection: &Connection, context: &Context) -> Result<Self, Error> {
+        let settings = Settings::of(connection, &context.directory)?;
+        let store = store::open(&settings.place).map_err(|e| error::at(e, connection))?;
+        Ok(Self { store, settings: Arc::new(settings), clock: Arc::clone(&context.clock) })
+    }
+
     /// Answers a question on a thread where waiting does no harm.
     async fn ask<T: Send + 'static>(
         &self,

@@ -83,6 +83,14 @@ pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Schema, Error> {
     Ok(Schema { fields, primary_key: document.primary_key })
 }
 
+/// The schema of these fields, as it is written beside a file.
+pub(super) fn write(fields: &[Field], primary_key: &[String]) -> Vec<u8> {
+    let column = |f: &Field| Column { name: f.name.clone(), kind: f.kind.to_string(), nullable: f.nullable };
+    let document =
+        Document { fields: fields.iter().map(column).collect(), primary_key: primary_key.to_vec() };
+    serde_json::to_vec_pretty(&document).unwrap_or_default()
+}
+
 /// The type of a word; the opposite of its `Display`.
 fn kind_of(word: &str) -> Option<FieldType> {
     if let Some(of) = word.strip_prefix("list of ") {
@@ -150,6 +158,7 @@ mod tests {
         assert_eq!(schema.fields[0], Field::new("id", FieldType::Int64, false));
         assert_eq!(schema.fields[1], Field::new("n", FieldType::Text, true));
         assert_eq!(schema.primary_key, ["id"]);
+        assert_eq!(read("b", &write(&schema.fields, &schema.primary_key)).ok(), Some(schema));
         for (text, part) in [
             ("{", "no schema"),
             (r#"{"fields":[],"key":[]}"#, "no schema"),

@@ -1,8 +1,8 @@
 //! A directory or an object store: names and ranges of bytes, each checked to be of the file that was opened.
 //!
-//! The only place of the connector that touches a disk or a network. Its methods wait, and are called on reading threads.
+//! Its methods wait, and are called on reading threads.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -20,6 +20,8 @@ const LISTED_MAX: usize = 100_000;
 pub(super) struct Root {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Where it lies on this machine, if it does.
+    directory: Option<PathBuf>,
 }
 
 /// A place as a reading thread uses it.
@@ -65,7 +67,7 @@ pub(super) fn open(place: &Place) -> Result<Root, Error> {
                 Error::new(Kind::Unreachable, "the directory cannot be opened")
                     .hint("check the path, and that this user may read it")
             })?;
-            Ok(Root { store: Arc::new(store), prefix: Path::default() })
+            Ok(Root { store: Arc::new(store), prefix: Path::default(), directory: Some(path.clone()) })
         }
         #[cfg(feature = "object-stores")]
         Place::Bucket(bucket) => super::buckets::open(bucket),
@@ -82,7 +84,32 @@ impl Root {
     /// A place below `prefix` of a store.
     #[cfg(feature = "object-stores")]
     pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: Path) -> Self {
-        Self { store, prefix }
+        Self { store, prefix, directory: None }
+    }
+
+    pub(super) fn store(&self) -> &dyn ObjectStore {
+        &*self.store
+    }
+
+    pub(super) fn directory(&self) -> Option<&std::path::Path> {
+        self.directory.as_deref()
+    }
+
+    /// The path of a name. It leads nowhere outside the place: `..` is refused.
+    pub(super) fn path(&self, name: &str) -> Result<Path, Error> {
+        let prefix = self.prefix.as_ref();
+        let whole = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        Path::parse(whole).map_err(|_| {
+            Error::new(Kind::StreamMissing, format!("{name:?} cannot be the name of a file"))
+                .hint("give a name relative to the place of the connection")
+        })
+    }
+
+    /// The name of a path below the place.
+    pub(super) fn name(&self, path: &Path) -> Option<String> {
+        let prefix = self.prefix.as_ref();
+        let rest = path.as_ref().strip_prefix(prefix)?;
+        if prefix.is_empty() { Some(rest.to_owned()) } else { rest.strip_prefix('/').map(str::to_owned) }
     }
 }
 
@@ -98,7 +125,7 @@ impl Store {
 
     /// The file called `name`, if there is one.
     pub(super) fn head(&self, name: &str) -> Result<Option<Entry>, Error> {
-        let path = self.path(name)?;
+        let path = self.root.path(name)?;
         match self.runtime.block_on(self.root.store.head(&path)) {
             Ok(meta) => Ok(Some(Entry { name: name.to_owned(), meta })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -121,7 +148,7 @@ impl Store {
     /// # Errors
     /// Also when there are more than 100,000.
     pub(super) fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        let path = self.path(folder)?;
+        let path = self.root.path(folder)?;
         let listing = async {
             let mut listing = self.root.store.list(Some(&path));
             let mut entries = Vec::new();
@@ -133,7 +160,7 @@ impl Store {
                         Error::new(Kind::Definition, message).hint("put them into several directories")
                     );
                 }
-                entries.extend(self.name(&meta.location).map(|name| Entry { name, meta }));
+                entries.extend(self.root.name(&meta.location).map(|name| Entry { name, meta }));
             }
             Ok(entries)
         };
@@ -186,22 +213,5 @@ impl Store {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Err(error::changed(&entry.name)),
             Err(e) => Err(error::of(&e, &entry.name)),
         }
-    }
-
-    /// The path of a name. It leads nowhere outside the place: `..` is refused.
-    fn path(&self, name: &str) -> Result<Path, Error> {
-        let prefix = self.root.prefix.as_ref();
-        let whole = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        Path::parse(whole).map_err(|_| {
-            Error::new(Kind::StreamMissing, format!("{name:?} cannot be the name of a file"))
-                .hint("give a name relative to the place of the connection")
-        })
-    }
-
-    /// The name of a path below the place.
-    fn name(&self, path: &Path) -> Option<String> {
-        let prefix = self.root.prefix.as_ref();
-        let rest = path.as_ref().strip_prefix(prefix)?;
-        if prefix.is_empty() { Some(rest.to_owned()) } else { rest.strip_prefix('/').map(str::to_owned) }
     }
 }

@@ -37,7 +37,10 @@ pub(super) fn of_text<'a>(text: &'a str, kind: &FieldType) -> Option<Value<'a>> 
         FieldType::Boolean => Value::Boolean(trimmed.parse().ok()?),
         FieldType::Int64 => Value::Int64(integer(trimmed)?),
         FieldType::Float64 => Value::Float64(double(trimmed)?),
-        FieldType::Decimal { .. } => Value::Decimal(number(trimmed)?.into()),
+        FieldType::Decimal { precision, scale } => {
+            let number = number(trimmed)?;
+            holds(number, *precision, *scale).then(|| Value::Decimal(number.into()))?
+        }
         FieldType::Binary => Value::Binary(BASE64_STANDARD.decode(trimmed).ok()?.into()),
         FieldType::Date => Value::Date(date(trimmed)?),
         FieldType::Time => Value::Time(time::parse_time(trimmed).filter(|_| !too_fine(trimmed))?),
@@ -119,6 +122,19 @@ fn number(text: &str) -> Option<&str> {
     (known || (decimal::is_finite(text) && text.parse::<f64>().is_ok() && plain())).then_some(text)
 }
 
+/// Whether a number has no more digits than its type.
+fn holds(number: &str, precision: Option<u32>, scale: Option<u32>) -> bool {
+    let (Some(precision), Some(scale)) = (precision, scale) else { return true };
+    if !decimal::is_finite(number) {
+        return true;
+    }
+    let normal = decimal::normal(number);
+    let digits = normal.trim_start_matches('-');
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.trim_start_matches('0').len();
+    fraction.len() <= scale as usize && whole <= (precision.saturating_sub(scale)) as usize
+}
+
 /// JSON, as it is.
 fn json(text: &str) -> Option<&str> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
@@ -187,6 +203,7 @@ mod tests {
     use super::*;
 
     const DECIMAL: FieldType = FieldType::Decimal { precision: None, scale: None };
+    const MONEY: FieldType = FieldType::Decimal { precision: Some(5), scale: Some(2) };
     const ZONED: FieldType = FieldType::Timestamp { zoned: true };
     const WALL: FieldType = FieldType::Timestamp { zoned: false };
 
@@ -207,6 +224,11 @@ mod tests {
             ),
             ("1.2.3", DECIMAL, None),
             ("-", DECIMAL, None),
+            ("123.40", MONEY, Some(Value::Decimal("123.40".into()))),
+            ("0.99", MONEY, Some(Value::Decimal("0.99".into()))),
+            ("1234", MONEY, None),
+            ("1.234", MONEY, None),
+            ("1.230", MONEY, Some(Value::Decimal("1.230".into()))),
             ("Infinity", DECIMAL, Some(Value::Decimal("Infinity".into()))),
             ("1e400", FieldType::Float64, None),
             ("1e-3", DECIMAL, Some(Value::Decimal("1e-3".into()))),

@@ -12,7 +12,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use syncline_connect::{
-    Error, Source,
+    Database, Error, Source,
     budget::Budgets,
     clock::SystemClock,
     conformance::source::{Guarantees, Kit, START, Table},
@@ -37,13 +37,17 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    fn ending(self) -> &'static str {
+    pub(crate) fn ending(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
             Self::Parquet => "parquet",
         }
     }
+}
+
+fn connection(options: serde_json::Value) -> Connection {
+    Connection { name: "exports".into(), kind: "files".into(), options }
 }
 
 type Rows = Vec<Vec<Value<'static>>>;
@@ -75,15 +79,22 @@ impl Directory {
     }
 
     pub(crate) async fn open(&self, options: serde_json::Value) -> Result<Arc<dyn Source>, Error> {
-        let connection = Connection { name: "exports".into(), kind: "files".into(), options };
+        Connector.source(&connection(options), &self.context()).await
+    }
+
+    pub(crate) async fn database(&self, options: serde_json::Value) -> Arc<dyn Database> {
+        let opened = Connector.database(&connection(options), &self.context()).await;
+        opened.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn context(&self) -> Context {
         let clock = Arc::new(SystemClock::new());
-        let context = Context {
+        Context {
             clock: clock.clone(),
             budgets: Arc::new(Budgets::new(clock)),
             seed: 1,
             directory: self.directory.path().to_owned(),
-        };
-        Connector.source(&connection, &context).await
+        }
     }
 
     pub(crate) async fn source(&self) -> Arc<dyn Source> {
@@ -210,6 +221,9 @@ impl Kit for Directory {
         let mut contents = BTreeMap::new();
         for entry in fs::read_dir(self.directory.path()).expect("a directory") {
             let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                continue;
+            }
             let changed = path.metadata().and_then(|m| m.modified()).expect("a time");
             contents.insert(path.clone(), format!("{changed:?} {:?}", fs::read(&path).expect("a file")));
         }

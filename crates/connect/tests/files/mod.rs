@@ -2,6 +2,7 @@
 
 mod formats;
 mod kit;
+mod loads;
 mod streams;
 
 use std::time::Duration;
