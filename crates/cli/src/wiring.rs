@@ -10,7 +10,7 @@ use syncline_connect::{
     Database, Destination, Source,
     budget::Budgets,
     clock::{Clock, SystemClock},
-    mysql, postgres,
+    files, mysql, postgres,
     registry::{Context, Registry},
     sharepoint, sqlite,
 };
@@ -33,6 +33,7 @@ pub(crate) fn registry() -> Registry {
         .with(mysql::Connector)
         .with(postgres::Connector)
         .with(sqlite::Connector)
+        .with(files::Connector)
         .with(sharepoint::Connector::default())
 }
 

@@ -14,6 +14,7 @@ pub mod conformance;
 pub mod database;
 pub mod destination;
 pub mod error;
+pub mod files;
 pub mod mysql;
 pub mod postgres;
 pub mod registry;

@@ -1,5 +1,6 @@
 //! Connectors against real and simulated systems.
 
+mod files;
 mod mysql;
 mod postgres;
 mod sharepoint;

@@ -330,7 +330,7 @@ impl Session<'_> {
         else {
             return Ok(());
         };
-        if self.table.match_on.is_empty() {
+        if self.table.match_on.is_empty() || !self.table.database.facts().merges {
             return Err(Error::Held { gone, reason });
         }
         self.note(
