@@ -15,6 +15,8 @@ pub mod database;
 pub mod destination;
 pub mod error;
 pub mod mysql;
+#[cfg(feature = "odbc")]
+pub mod odbc;
 pub mod postgres;
 pub mod registry;
 pub mod sharepoint;

@@ -1,6 +1,8 @@
 //! Connectors against real and simulated systems.
 
 mod mysql;
+#[cfg(feature = "odbc")]
+mod odbc;
 mod postgres;
 mod sharepoint;
 mod sqlite;

@@ -29,6 +29,9 @@ mod rows;
 mod sql;
 mod types;
 
+#[cfg(feature = "odbc")]
+pub(crate) use types::declared;
+
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;

@@ -7,7 +7,7 @@ use rusqlite::types::{Value as Stored, ValueRef};
 use syncline_core::{schema::FieldType, time, value::Value};
 
 /// The field type of a declared type. Timestamps are instants in UTC unless declared without a time zone.
-pub(super) fn declared(text: &str) -> FieldType {
+pub(crate) fn declared(text: &str) -> FieldType {
     let upper = text.to_ascii_uppercase();
     let (name, arguments) = upper.split_once('(').map_or((upper.as_str(), ""), |(n, a)| (n, a));
     let has = |part: &str| upper.contains(part);

@@ -1,6 +1,6 @@
 //! The `sqlite` source against real files.
 
-mod kit;
+pub(crate) mod kit;
 
 use std::time::Duration;
 

@@ -106,6 +106,11 @@ pub trait Kit: Send + Sync {
     fn odd_name(&self) -> &'static str {
         "Größe 🙂"
     }
+
+    /// Whether names may hold any character. False where the way to the system is not Unicode (some ODBC drivers).
+    fn takes_any_name(&self) -> bool {
+        true
+    }
 }
 
 /// Runs the suite.
