@@ -16,6 +16,8 @@ pub mod destination;
 pub mod error;
 pub mod files;
 pub mod mysql;
+#[cfg(feature = "odbc")]
+pub mod odbc;
 pub mod postgres;
 pub mod registry;
 pub mod sharepoint;

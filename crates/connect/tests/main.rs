@@ -2,6 +2,8 @@
 
 mod files;
 mod mysql;
+#[cfg(feature = "odbc")]
+mod odbc;
 mod postgres;
 mod sharepoint;
 mod sqlite;

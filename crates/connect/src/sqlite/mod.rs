@@ -40,6 +40,9 @@ mod sql;
 mod types;
 mod write;
 
+#[cfg(feature = "odbc")]
+pub(crate) use types::declared;
+
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;

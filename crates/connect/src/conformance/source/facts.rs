@@ -13,7 +13,9 @@ pub(super) async fn run(kit: &dyn Kit) {
     says_what_is_missing(kit).await;
     fetches(kit).await;
     finds_duplicates(kit).await;
-    odd_names(kit).await;
+    if kit.takes_any_name() {
+        odd_names(kit).await;
+    }
 }
 
 async fn describes(kit: &dyn Kit) {

@@ -120,6 +120,11 @@ pub trait Kit: Send + Sync {
     fn guarantees(&self) -> Guarantees {
         Guarantees { keys: true, snapshots: true }
     }
+
+    /// Whether names may hold any character. False where the way to the system is not Unicode (some ODBC drivers).
+    fn takes_any_name(&self) -> bool {
+        true
+    }
 }
 
 /// Runs the suite.
