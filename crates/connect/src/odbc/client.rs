@@ -146,11 +146,7 @@ fn boxed(params: &[Param]) -> Vec<Box<dyn InputParameter>> {
 }
 
 /// The cells of these columns (all, if none are named) as texts, of at most `limit` rows.
-fn texts(
-    mut cursor: impl Cursor,
-    columns: Option<&[u16]>,
-    limit: usize,
-) -> Result<Vec<Row>, Error> {
+fn texts(mut cursor: impl Cursor, columns: Option<&[u16]>, limit: usize) -> Result<Vec<Row>, Error> {
     let all: Vec<u16> = match columns {
         Some(columns) => columns.to_vec(),
         None => {

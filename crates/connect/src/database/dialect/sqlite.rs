@@ -22,9 +22,11 @@ pub static SQLITE: Dialect = Dialect {
     delete_names_alias: false,
     alias: "AS ",
     create_staging: ("CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE"),
+    nullable: "",
     table_suffix: "",
     // a column's type is only a word there
     retype: |_, _, _, _| String::new(),
+    drop_table: |table| format!("DROP TABLE IF EXISTS {table}"),
     merge: None,
     now: "strftime('%Y-%m-%d %H:%M:%f+00:00', 'now')",
     truth: "1",
