@@ -22,11 +22,13 @@ pub static MYSQL: Dialect = Dialect {
     delete_names_alias: true,
     alias: "AS ",
     create_staging: ("CREATE TABLE", "CREATE TEMPORARY TABLE"),
+    nullable: "",
     table_suffix: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
     retype: |table, column, declared, nullable| {
         let null = if nullable { "NULL" } else { "NOT NULL" };
         format!("ALTER TABLE {table} MODIFY {column} {declared} {null}")
     },
+    drop_table: |table| format!("DROP TABLE IF EXISTS {table}"),
     merge: None,
     now: "utc_timestamp(6)",
     truth: "1",
