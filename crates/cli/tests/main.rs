@@ -10,6 +10,7 @@ mod failpoints;
 mod help;
 mod kill;
 mod kit;
+mod loads;
 mod outputs;
 mod repo;
 mod stopping;
