@@ -167,6 +167,39 @@ impl MergeSql<'_> {
         }
     }
 
+    /// One statement that adds what is new and updates what differs, in the words of PostgreSQL and SQLite; `None` where it
+    /// could not do the same as [`update`](Self::update) and [`insert_new`](Self::insert_new).
+    pub fn upsert(&self) -> Option<String> {
+        let all_inserted = self.insert.len() == self.shape.columns.len();
+        if self.update_when.is_some() || !all_inserted || self.shape.key.is_empty() {
+            return None;
+        }
+        let differ = self.update.iter().filter_map(|name| self.column(name)).map(|column| {
+            let name = self.q(&column.name);
+            (self.dialect.differ)(&format!("d.{name}"), &format!("excluded.{name}"), column)
+        });
+        let differs: Vec<_> = differ.chain(self.marked()).collect();
+        if differs.is_empty() {
+            return None;
+        }
+        let set = self.assignments().into_iter().map(|(column, value)| {
+            let value = value.strip_prefix("s.").map_or(value.clone(), |name| format!("excluded.{name}"));
+            format!("{column} = {value}")
+        });
+        // the condition is needed where there is none: SQLite would take ON for a join's
+        let living = self.living().unwrap_or_else(|| self.dialect.truth.to_owned());
+        Some(format!(
+            "INSERT INTO {} ({}) SELECT {} FROM {} WHERE {living} ON CONFLICT ({}) DO UPDATE SET {} WHERE {}",
+            self.table(),
+            self.dialect.quoted("", self.insert).join(", "),
+            self.dialect.quoted("s.", self.insert).join(", "),
+            self.staging(),
+            self.dialect.quoted("", &self.shape.key).join(", "),
+            set.collect::<Vec<_>>().join(", "),
+            differs.join(" OR "),
+        ))
+    }
+
     /// Conditions under which a staged row is new.
     fn is_new(&self) -> Vec<String> {
         let mut conditions: Vec<_> = self.living().into_iter().collect();

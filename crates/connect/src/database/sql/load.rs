@@ -307,17 +307,23 @@ impl<S: Server> Loading<S> {
                 let server = Arc::clone(&self.server);
                 server.keep_writers_out(&mut self.link, &self.tables.table).await?;
                 let merge = self.merge(commit);
-                let (update, insert) = (merge.update(), merge.insert_new());
+                let (update, insert, upsert) = (merge.update(), merge.insert_new(), merge.upsert());
                 let remove = merge.remove(Which::Tombstones).filter(|_| self.tables.shape.tombstones);
                 let count = self.tables.shape.tombstones.then(|| merge.count_tombstones());
                 if let Some(sql) = count {
                     outcome.tombstones = self.count(&sql).await?;
                 }
-                if let Some(sql) = update {
+                let at_once = match &upsert {
+                    Some(sql) => server.upsert(&mut self.link, &self.tables.stage(), sql).await?,
+                    None => None,
+                };
+                if let Some((created, updated)) = at_once {
+                    (outcome.created, outcome.updated) = (created, updated);
+                } else if let Some(sql) = update {
                     outcome.updated = self.run(&sql).await?;
                 }
                 // where every living row has changed one, none is new
-                if outcome.updated + outcome.tombstones < commit.staged {
+                if at_once.is_none() && outcome.updated + outcome.tombstones < commit.staged {
                     outcome.created = self.run(&insert).await?;
                 }
                 if let Some(sql) = remove {
