@@ -304,7 +304,7 @@ mod tests {
         let stage = Stage {
             table: &table,
             exists: true,
-            indexed: false,
+            indexed: true,
             staging: &staging,
             shape: &shape,
             in_session: false,
