@@ -301,8 +301,14 @@ mod tests {
         };
         let (table, staging) =
             (Named { schema: None, name: "t".into() }, Named { schema: None, name: "s1".into() });
-        let stage =
-            Stage { table: &table, exists: true, staging: &staging, shape: &shape, in_session: false };
+        let stage = Stage {
+            table: &table,
+            exists: true,
+            indexed: false,
+            staging: &staging,
+            shape: &shape,
+            in_session: false,
+        };
         let connection = rusqlite::Connection::open_in_memory().expect("memory");
         let layout = Layout { columns: &shape.columns, key: &shape.key };
         let index = Plan::of(&stage).index.expect("an index on the key");
