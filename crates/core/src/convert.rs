@@ -42,6 +42,7 @@ fn cast<'a>(value: Value<'a>, kind: &FieldType, limits: &Limits) -> Result<Value
         (FieldType::Boolean, Value::Boolean(v)) => Value::Boolean(v),
         (FieldType::Boolean, Value::Int64(v @ (0 | 1))) => Value::Boolean(v == 1),
         (FieldType::Decimal { .. }, value) if limits.as_double => return to_number(value, true),
+        (FieldType::Float64, Value::Float64(v)) if !limits.as_double => Value::Float64(v),
         (FieldType::Float64, value) => return to_number(value, limits.as_double),
         (FieldType::Int64, value) => {
             return to_integer(&value).map_or_else(|| unfit(&value), |v| Ok(Value::Int64(v)));
@@ -90,12 +91,12 @@ fn to_text(value: Value<'_>) -> Result<Value<'_>, String> {
 fn to_number(value: Value<'_>, as_double: bool) -> Result<Value<'_>, String> {
     match value {
         Value::Float64(v) if v.is_finite() => Ok(value),
-        Value::Float64(_) => Err("the number is not finite".into()),
+        Value::Float64(_) => Err(NOT_FINITE.into()),
         Value::Int64(v) if !as_double || v.unsigned_abs() <= DOUBLE_EXACT => Ok(value),
         Value::Int64(_) => {
             Err("the integer has more digits than a double can hold; map it to a text field".into())
         }
-        Value::Decimal(ref text) if !decimal::is_finite(text) => Err("the number is not finite".into()),
+        Value::Decimal(ref text) if !decimal::is_finite(text) => Err(NOT_FINITE.into()),
         Value::Decimal(ref text) if decimal::to_double_exactly(text).is_some() => Ok(value),
         Value::Decimal(_) => {
             Err("the decimal has more digits than a double can hold; map it to a text field".into())
@@ -210,16 +211,19 @@ fn check_limits(value: &Value<'_>, limits: &Limits) -> Result<(), String> {
         Value::Date(day) => check_year(i64::from(*day), limits),
         Value::Timestamp { micros, .. } => check_year(micros.div_euclid(DAY_MICROS), limits),
         Value::Json(text) if limits.valid_json => check_json(text),
-        Value::Float64(v) if limits.finite && !v.is_finite() => Err("the number is not finite".into()),
-        Value::Decimal(v) if limits.finite && !decimal::is_finite(v) => {
-            Err("the number is not finite".into())
-        }
+        Value::Json(text) if limits.no_number && decimal::is_number(text) => Err(LOOKS_LIKE_A_NUMBER.into()),
         Value::Int64(v) => check_range(*v as f64, limits),
+        Value::Float64(v) if limits.finite && !v.is_finite() => Err(NOT_FINITE.into()),
+        Value::Float64(v) if limits.no_nan && v.is_nan() => Err("the number is NaN".into()),
         Value::Float64(v) => check_range(*v, limits),
+        Value::Decimal(text) if limits.finite && !decimal::is_finite(text) => Err(NOT_FINITE.into()),
         Value::Decimal(text) => text.trim().parse().map_or(Ok(()), |v| check_range(v, limits)),
         _ => Ok(()),
     }
 }
+
+const NOT_FINITE: &str = "the number is not finite";
+const LOOKS_LIKE_A_NUMBER: &str = "the text looks like a number, and the system would store the number";
 
 fn check_text(text: &str, limits: &Limits) -> Result<(), String> {
     if limits.no_control && text.bytes().any(|b| b < 32 && !matches!(b, b'\t' | b'\n' | b'\r')) {
@@ -227,6 +231,9 @@ fn check_text(text: &str, limits: &Limits) -> Result<(), String> {
     }
     if limits.no_nul && text.contains('\0') {
         return Err("the text holds a NUL character".into());
+    }
+    if limits.no_number && decimal::is_number(text) {
+        return Err(LOOKS_LIKE_A_NUMBER.into());
     }
     if let Some(max) = limits.max_chars
         && text.len() > max
@@ -350,6 +357,27 @@ mod tests {
         assert!(convert(decimal("999.990"), &money).is_ok());
         assert!(convert(decimal("999.995"), &money).is_err());
         assert!(convert(decimal("1000.00"), &money).is_err());
+    }
+
+    #[test]
+    fn numbers_that_are_none() {
+        let any = FieldType::Decimal { precision: None, scale: None };
+        let finite = || Limits { finite: true, ..Limits::default() };
+        let double = |v| Value::Float64(v);
+        for kind in [FieldType::Float64, any.clone()] {
+            for value in [double(f64::NAN), double(f64::INFINITY), Value::Decimal("NaN".into())] {
+                assert!(convert(value, &field(kind.clone(), finite())).is_err(), "{kind}");
+            }
+        }
+        let decimal = |text: &'static str| Value::Decimal(text.into());
+        for text in ["NaN", "Infinity", "-Infinity"] {
+            assert_eq!(convert(decimal(text), &field(any.clone(), finite())), Err(NOT_FINITE.into()));
+            assert!(convert(decimal(text), &field(any.clone(), Limits::default())).is_ok(), "{text}");
+        }
+        assert!(convert(decimal("1.50"), &field(any, finite())).is_ok());
+        let text_as = |limits| convert(text("007"), &field(FieldType::Text, limits));
+        assert!(text_as(Limits { no_number: true, ..Limits::default() }).is_err());
+        assert!(text_as(Limits::default()).is_ok());
     }
 
     #[test]

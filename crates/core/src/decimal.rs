@@ -73,6 +73,12 @@ pub fn is_finite(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E'))
 }
 
+/// Whether a text looks like a number to a system that guesses: signs, digits, a point, an exponent, space around them.
+pub fn is_number(text: &str) -> bool {
+    let text = text.trim_ascii();
+    text.bytes().any(|b| b.is_ascii_digit()) && text.parse::<f64>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +100,16 @@ mod tests {
             ("99999999999999999999999999999999999999.99", "99999999999999999999999999999999999999.99"),
         ] {
             assert_eq!(normal(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn texts_that_look_like_numbers() {
+        for text in ["007", "-1.50", "+.5", "5.", "1e3", " 12\n"] {
+            assert!(is_number(text), "{text:?}");
+        }
+        for text in ["", " ", "2026-01-31", "inf", "NaN", "0x10", "1 2", "12a", "."] {
+            assert!(!is_number(text), "{text:?}");
         }
     }
 

@@ -123,6 +123,10 @@ pub struct Limits {
     pub infinity: bool,
     /// JSON must be well formed, and without the escape of NUL.
     pub valid_json: bool,
+    /// NaN is refused; infinity is kept.
+    pub no_nan: bool,
+    /// A text that looks like a number is refused: the system would store the number (`007` as 7).
+    pub no_number: bool,
     /// A text that the system stores as a link with address and description.
     pub hyperlink: bool,
     /// A value must be given.

@@ -1,4 +1,5 @@
 //! The suites every connector runs.
 
+pub mod database;
 pub mod destination;
 pub mod source;

@@ -22,7 +22,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+/// Sets the time-out, and makes our functions known.
+pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(BUSY)?;
     for (name, kind) in types::COMPARED {
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
@@ -45,7 +46,14 @@ pub(super) async fn ask<T: Send + 'static>(
     question: impl FnOnce(Connection) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let path: PathBuf = path.to_owned();
+    blocking(move || question(open(&path)?)).await
+}
+
+/// Does something on a thread where waiting does no harm.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     #[expect(clippy::disallowed_methods, reason = "awaited here")]
-    let asked = tokio::task::spawn_blocking(move || question(open(&path)?));
-    asked.await.map_err(|_| Error::new(Kind::Protocol, "the reading thread ended early"))?
+    let done = tokio::task::spawn_blocking(work);
+    done.await.map_err(|_| Error::new(Kind::Protocol, "the thread of the database ended early"))?
 }

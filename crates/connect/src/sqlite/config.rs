@@ -23,7 +23,7 @@ pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
         choices: &[],
         help: "The database file; relative to the project file.",
     }],
-    help: "Tables and views of a SQLite file, opened read-only.",
+    help: "A SQLite file: its tables and views as sources, opened read-only; its tables as destinations of loads.",
 };
 
 /// The file of a connection; relative paths are relative to `directory`.

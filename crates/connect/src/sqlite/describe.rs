@@ -1,6 +1,6 @@
 //! What SQLite tells about its tables and views.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension};
 use syncline_core::schema::{Field, Stream};
@@ -10,7 +10,7 @@ use super::{
     sql::{self, Ident},
     types,
 };
-use crate::{Error, error::Kind};
+use crate::{Error, database::dialect::sqlite::SQLITE, error::Kind};
 
 /// A table or view as found, with what is needed to read it.
 #[derive(Debug, Clone)]
@@ -18,8 +18,23 @@ pub(super) struct Found {
     /// Its name in the database.
     pub(super) table: String,
     pub(super) stream: Stream,
+    /// Whether it is a table, not a view.
+    pub(super) is_table: bool,
     /// By the columns that a unique index makes unique: the collations it does that by.
     pub(super) collations: BTreeMap<Vec<String>, Vec<String>>,
+    /// What is declared of columns, in the order of the fields.
+    pub(super) declared: Vec<Declared>,
+    /// Columns that the database computes.
+    pub(super) generated: BTreeSet<String>,
+}
+
+/// What is declared of a column, apart from its name.
+#[derive(Debug, Clone)]
+pub(super) struct Declared {
+    /// The type, in whatever words.
+    pub(super) words: String,
+    /// Neither null nor left out.
+    pub(super) required: bool,
 }
 
 impl Found {
@@ -77,22 +92,28 @@ pub(super) fn find(connection: &Connection, wanted: &str) -> Result<Found, Error
 }
 
 fn describe(connection: &Connection, wanted: &str, table: String) -> Result<Found, rusqlite::Error> {
-    let stream = Stream { name: wanted.to_owned(), id: table.clone(), ..Stream::default() };
-    let mut found = Found { table, stream, collations: BTreeMap::new() };
-    columns(connection, &mut found)?;
-    indexes(connection, &mut found)?;
-    let table = &found.table;
     let is_table = connection.query_row(
         "SELECT type = 'table' FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')",
-        [table],
+        [&table],
         |row| row.get::<_, bool>(0),
     )?;
-    if is_table {
-        // a scan of the smallest index
-        let count = format!("SELECT count(*) FROM {}", Ident(table));
-        let count: i64 = connection.query_row(&count, [], |row| row.get(0))?;
-        found.stream.records = u64::try_from(count).ok();
-    } else {
+    let stream = Stream {
+        name: wanted.to_owned(),
+        id: table.clone(),
+        dialect: Some(SQLITE.name),
+        ..Stream::default()
+    };
+    let mut found = Found {
+        table,
+        stream,
+        is_table,
+        collations: BTreeMap::new(),
+        declared: Vec::new(),
+        generated: BTreeSet::new(),
+    };
+    columns(connection, &mut found)?;
+    indexes(connection, &mut found)?;
+    if !is_table {
         found.stream.notes.push("A view has no key of its own: name key columns that are unique.".into());
     }
     let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
@@ -108,23 +129,38 @@ fn describe(connection: &Connection, wanted: &str, table: String) -> Result<Foun
     Ok(found)
 }
 
+/// How many records a table has: a scan of its smallest index.
+pub(super) fn count(connection: &Connection, found: &Found) -> Result<Option<u64>, rusqlite::Error> {
+    if !found.is_table {
+        return Ok(None);
+    }
+    let count = format!("SELECT count(*) FROM {}", Ident(&found.table));
+    let count: i64 = connection.query_row(&count, [], |row| row.get(0))?;
+    Ok(u64::try_from(count).ok())
+}
+
 fn columns(connection: &Connection, found: &mut Found) -> Result<(), rusqlite::Error> {
     let mut key: Vec<(i64, usize)> = Vec::new();
     let mut rowid = None;
     // hidden: 2 and 3 are generated columns, 1 is internal to a virtual table
     let mut statement = connection.prepare(
-        "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1) WHERE hidden IN (0, 2, 3)",
+        "SELECT name, type, \"notnull\", pk, dflt_value IS NOT NULL, hidden FROM pragma_table_xinfo(?1) WHERE hidden IN (0, 2, 3)",
     )?;
     let mut rows = statement.query([&found.table])?;
     let stream = &mut found.stream;
     while let Some(row) = rows.next()? {
         let (name, declared, not_null): (String, String, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let place = row.get(3)?;
+        let (place, default, hidden): (i64, bool, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
         if place > 0 {
             key.push((place, stream.fields.len()));
             rowid = declared.eq_ignore_ascii_case("integer").then_some(stream.fields.len());
         }
-        stream.fields.push(Field::new(name, types::declared(&declared), !not_null));
+        if hidden != 0 {
+            found.generated.insert(name.clone());
+        }
+        let native = types::plain(&declared);
+        stream.fields.push(Field { native, ..Field::new(name, types::declared(&declared), !not_null) });
+        found.declared.push(Declared { words: declared, required: not_null && !default });
     }
     key.sort_unstable();
     stream.primary_key = key.iter().map(|(_, column)| stream.fields[*column].name.clone()).collect();
@@ -136,6 +172,10 @@ fn columns(connection: &Connection, found: &mut Found) -> Result<(), rusqlite::E
         _ => Vec::new(),
     };
     never_null.into_iter().for_each(|column| stream.fields[column].nullable = false);
+    if let ([(_, column)], Some(_)) = (key.as_slice(), rowid) {
+        // the next number is taken for one that is left out
+        found.declared[*column].required = false;
+    }
     stream.indexed.extend(stream.primary_key.first().cloned());
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! The `sqlite` source: tables and views of a SQLite file, opened read-only.
+//! The `sqlite` connector: tables and views of a SQLite file as a source, opened read-only; tables as a destination of loads.
 //!
 //! Start reading at [`Connector`]; `describe` finds a table, `plan` decides what a listing reads, `read` reads it, `types`
-//! reads cells, `sql` renders every statement.
+//! reads cells, `sql` renders every statement. `database` is the destination, `write` fills its staging tables.
 //!
 //! Limits, and what a user should know:
 //! - SQLite stores any value in any column. The declared type says what is meant; a cell that does not fit it makes its
@@ -15,18 +15,29 @@
 //! - SQLite does not tell who is writing. It has one writer at a time; where a transaction stamps records long before it
 //!   commits, `lag` or the overlap must cover it.
 //!
+//! Of the destination:
+//! - SQLite has one writer at a time. Rows are staged in a temporary table, which locks nothing; the merge is one transaction.
+//!   In WAL mode, which new files get, readers see the old content until it commits.
+//! - New columns for decimals and JSON are declared `DECIMAL_TEXT(p,s)` and `JSON_TEXT`: of a `DECIMAL` SQLite makes a double.
+//!   Decimals with more digits than a double holds are refused in columns that are declared so.
+//! - Times are written in one form, so that the order of texts is that of time: `2026-01-05 09:00:00.000000Z`.
+//! - Foreign keys are enforced. `replace` puts off the check to its end, and deletes nothing in other tables.
+//!
 //! <https://www.sqlite.org/datatype3.html>, <https://www.sqlite.org/pragma.html>.
 
 mod client;
 mod config;
+mod database;
 mod describe;
 mod error;
+mod lock;
 mod lookup;
 mod plan;
 mod read;
 mod rows;
 mod sql;
 mod types;
+mod write;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -40,8 +51,9 @@ use syncline_core::{
 
 use self::plan::Plan;
 use crate::{
-    Error, Source,
+    Database, Error, Source,
     clock::Clock,
+    database::sql::Sql,
     error::Kind,
     registry::{self, Context},
     source::{FETCH_MAX, Fetch, Read, Reader},
@@ -65,6 +77,11 @@ impl registry::Connector for Connector {
             .map_err(|e| e.context(format_args!("connection {:?}, file {path:?}", connection.name)))?;
         Ok(Arc::new(Sqlite { path, clock: Arc::clone(&context.clock) }))
     }
+
+    async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
+        let path = config::file(connection, &context.directory)?;
+        Ok(Arc::new(Sql(Arc::new(database::File { path }))))
+    }
 }
 
 /// A SQLite file.
@@ -77,7 +94,12 @@ struct Sqlite {
 impl Source for Sqlite {
     async fn describe(&self, stream: &str) -> Result<Stream, Error> {
         let stream = stream.to_owned();
-        client::ask(&self.path, move |c| describe::find(&c, &stream).map(|found| found.stream)).await
+        let describe = move |c| {
+            let mut found = describe::find(&c, &stream)?;
+            found.stream.records = describe::count(&c, &found).map_err(|e| error::of(&e))?;
+            Ok(found.stream)
+        };
+        client::ask(&self.path, describe).await
     }
 
     async fn streams(&self) -> Result<Vec<String>, Error> {

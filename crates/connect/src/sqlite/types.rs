@@ -4,7 +4,9 @@
 //! its record, never a silent change. <https://www.sqlite.org/datatype3.html>
 
 use rusqlite::types::{Value as Stored, ValueRef};
-use syncline_core::{schema::FieldType, time, value::Value};
+use syncline_core::{decimal, schema::FieldType, time, value::Value};
+
+pub(super) use crate::database::dialect::sqlite::{Affinity, affinity};
 
 /// The field type of a declared type. Timestamps are instants in UTC unless declared without a time zone.
 pub(super) fn declared(text: &str) -> FieldType {
@@ -16,9 +18,9 @@ pub(super) fn declared(text: &str) -> FieldType {
         "DATE" => FieldType::Date,
         "TIME" => FieldType::Time,
         "UUID" | "GUID" => FieldType::Uuid,
-        "JSON" | "JSONB" => FieldType::Json,
+        "JSON" | "JSONB" | "JSON_TEXT" => FieldType::Json,
         _ if has("TIMESTAMP") || has("DATETIME") => FieldType::Timestamp { zoned: !has("WITHOUT") },
-        "DECIMAL" | "NUMERIC" => {
+        "DECIMAL" | "NUMERIC" | "DECIMAL_TEXT" => {
             let mut digits = arguments.trim_end_matches(')').split(',').map(|d| d.trim().parse().ok());
             let precision = digits.next().flatten();
             let scale = digits.next().flatten().or_else(|| precision.map(|_| 0));
@@ -29,6 +31,35 @@ pub(super) fn declared(text: &str) -> FieldType {
         _ if has("BLOB") => FieldType::Binary,
         _ => FieldType::Text,
     }
+}
+
+/// Whether a column of the affinity [`Affinity::Number`] stores a number instead of this text.
+pub(super) fn looks_like_a_number(text: &str) -> bool {
+    decimal::is_number(text)
+}
+
+/// A declared type that may stand in a statement: words, and digits in brackets. SQLite takes anything that is quoted for a
+/// type, so others are not repeated.
+pub(super) fn plain(declared: &str) -> Option<String> {
+    let (words, arguments) = declared.split_once('(').map_or((declared, ""), |(w, a)| (w, a));
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ' ';
+    let mut bare = words.split_whitespace();
+    // a word that begins a constraint is no part of the type where it stands unquoted
+    let constraint = |w: &str| {
+        let words = ["constraint", "primary", "not", "null", "unique", "check", "default", "collate"];
+        let more = ["references", "generated", "as", "autoincrement", "on"];
+        words.iter().chain(&more).any(|c| w.eq_ignore_ascii_case(c))
+    };
+    let words_are = !words.trim().is_empty()
+        && words.starts_with(|c: char| c.is_ascii_alphabetic())
+        && words.chars().all(word)
+        && !bare.any(constraint);
+    let arguments_are = arguments.is_empty()
+        || arguments.strip_suffix(')').is_some_and(|a| {
+            a.split(',').count() <= 2
+                && a.split(',').all(|n| !n.trim().is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()))
+        });
+    (words_are && arguments_are).then(|| declared.to_owned())
 }
 
 /// The value of a cell of a column of `kind`; `None` when it does not fit.
@@ -60,10 +91,21 @@ pub(super) fn read<'a>(cell: ValueRef<'a>, kind: &FieldType) -> Option<Value<'a>
         }
         (ValueRef::Blob(v), FieldType::Binary) => Value::Binary(v.into()),
         (ValueRef::Text(v), FieldType::Binary) => Value::Binary(v.into()),
+        (ValueRef::Text(INFINITY), FieldType::Date) => Value::Date(i32::MAX),
+        (ValueRef::Text(MINUS_INFINITY), FieldType::Date) => Value::Date(i32::MIN),
+        (ValueRef::Text(INFINITY), FieldType::Timestamp { zoned }) => {
+            Value::Timestamp { micros: i64::MAX, zoned: *zoned }
+        }
+        (ValueRef::Text(MINUS_INFINITY), FieldType::Timestamp { zoned }) => {
+            Value::Timestamp { micros: i64::MIN, zoned: *zoned }
+        }
         (ValueRef::Text(v), FieldType::Date) => Value::Date(date(text(v)?)?),
         (ValueRef::Integer(v), FieldType::Date) => Value::Date(i32::try_from(v.div_euclid(86_400)).ok()?),
         (ValueRef::Text(v), FieldType::Time) => {
             let v = text(v)?.trim();
+            if v == END_OF_DAY {
+                return Some(Value::Time(time::DAY_MICROS));
+            }
             Value::Time(time::parse_time(v).filter(|_| !too_fine(v))?)
         }
         (ValueRef::Text(v), FieldType::Timestamp { zoned }) => timestamp(text(v)?, *zoned)?,
@@ -78,6 +120,13 @@ pub(super) fn read<'a>(cell: ValueRef<'a>, kind: &FieldType) -> Option<Value<'a>
     })
 }
 
+/// After and before every date and time, as other databases have them.
+const INFINITY: &[u8] = b"infinity";
+const MINUS_INFINITY: &[u8] = b"-infinity";
+
+/// What other databases have beside the times of a day.
+pub(super) const END_OF_DAY: &str = "24:00:00.000000";
+
 fn boolean(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "t" | "1" => Some(true),
@@ -89,8 +138,10 @@ fn boolean(text: &str) -> Option<bool> {
 /// A date; with a time of day only where that is midnight, for nothing else would be left out unsaid.
 fn date(text: &str) -> Option<i32> {
     let text = text.trim();
-    if text.len() <= 10 {
-        return time::parse_date(text).filter(|_| text.len() == 10);
+    // -000043-03-15: years before Christ have a sign and six digits
+    let alone = if text.starts_with('-') { 13 } else { 10 };
+    if text.len() <= alone {
+        return time::parse_date(text).filter(|_| text.len() == alone);
     }
     let (micros, _) = time::parse_timestamp(text)?;
     if micros.rem_euclid(time::DAY_MICROS) != 0 {
@@ -116,6 +167,31 @@ fn too_fine(text: &str) -> bool {
     let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
     let digits = fraction.bytes().take_while(u8::is_ascii_digit);
     digits.skip(6).any(|d| d != b'0')
+}
+
+/// The condition that a stored value of `kind` is in the one form that we write; nothing where there is but one.
+pub(super) fn written_form(kind: &FieldType, column: &str) -> Option<String> {
+    let d = |n: usize| "[0-9]".repeat(n);
+    let date = format!("{}-{}-{}", d(4), d(2), d(2));
+    let time = format!("{}:{}:{}.{}", d(2), d(2), d(2), d(6));
+    let pattern = match kind {
+        FieldType::Boolean => return Some(format!("{column} IN (0, 1)")),
+        FieldType::Uuid => {
+            let condition = format!(
+                "typeof({column}) = 'text' AND length({column}) = 36 AND {column} = lower({column}) COLLATE BINARY"
+            );
+            return Some(condition);
+        }
+        FieldType::Date => date,
+        FieldType::Time => time,
+        FieldType::Timestamp { zoned } => format!("{date} {time}{}", if *zoned { "Z" } else { "" }),
+        _ => return None,
+    };
+    // and years before Christ, and infinity
+    Some(format!(
+        "({column} GLOB '{pattern}' OR {column} GLOB '-{}{pattern}' OR {column} IN ('infinity', '-infinity'))",
+        d(2)
+    ))
 }
 
 /// The functions by which values are compared that are not stored in one form.
@@ -228,8 +304,34 @@ mod tests {
             ("TIMESTAMP WITHOUT TIME ZONE", FieldType::Timestamp { zoned: false }),
             ("DATE", FieldType::Date),
             ("BLOB", FieldType::Binary),
+            ("DECIMAL_TEXT(38,2)", FieldType::Decimal { precision: Some(38), scale: Some(2) }),
+            ("DECIMAL_TEXT", FieldType::Decimal { precision: None, scale: None }),
+            ("JSON_TEXT", FieldType::Json),
         ] {
             assert_eq!(declared(text), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn affinities_and_words_that_may_be_repeated() {
+        use Affinity as A;
+        for (declared, expected, is_plain) in [
+            ("INTEGER", A::Number, true),
+            ("varchar(20)", A::Text, true),
+            ("DECIMAL_TEXT(38,2)", A::Text, true),
+            ("JSON_TEXT", A::Text, true),
+            ("STRING", A::Number, true),
+            ("UUID", A::Number, true),
+            ("TIMESTAMP WITHOUT TIME ZONE", A::Number, true),
+            ("BLOB", A::None, true),
+            ("", A::None, false),
+            ("TEXT); DROP TABLE t; --", A::Text, false),
+            ("TEXT DEFAULT 1", A::Text, false),
+            ("a\"b", A::Number, false),
+            ("NUMERIC(1,2,3)", A::Number, false),
+            ("NUMERIC(a)", A::Number, false),
+        ] {
+            assert_eq!((affinity(declared), plain(declared).is_some()), (expected, is_plain), "{declared}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! A file of its own for each test, and tables from the portable description.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::{
@@ -54,19 +54,7 @@ impl File {
     }
 
     pub(crate) async fn open(&self, path: &str) -> Result<Arc<dyn Source>, syncline_connect::Error> {
-        let connection = Connection {
-            name: "local".into(),
-            kind: "sqlite".into(),
-            options: serde_json::json!({ "path": path }),
-        };
-        let clock = Arc::new(SystemClock::new());
-        let context = Context {
-            clock: clock.clone(),
-            budgets: Arc::new(Budgets::new(clock)),
-            seed: 1,
-            directory: self.directory.path().to_owned(),
-        };
-        Connector.source(&connection, &context).await
+        Connector.source(&connection(path), &context(self.directory.path())).await
     }
 
     pub(crate) async fn source(&self) -> Arc<dyn Source> {
@@ -97,6 +85,16 @@ impl File {
             Value::List(_) => panic!("SQLite has no lists"),
         }
     }
+}
+
+pub(crate) fn connection(path: &str) -> Connection {
+    Connection { name: "local".into(), kind: "sqlite".into(), options: serde_json::json!({ "path": path }) }
+}
+
+pub(crate) fn context(directory: &Path) -> Context {
+    let clock = Arc::new(SystemClock::new());
+    let budgets = Arc::new(Budgets::new(clock.clone()));
+    Context { clock, budgets, seed: 1, directory: directory.to_owned() }
 }
 
 /// With all six digits, so that text order is time order.

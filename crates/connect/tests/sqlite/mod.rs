@@ -1,5 +1,6 @@
-//! The `sqlite` source against real files.
+//! The `sqlite` connector against real files.
 
+mod database;
 mod kit;
 
 use std::time::Duration;

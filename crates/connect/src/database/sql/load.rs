@@ -232,8 +232,12 @@ impl<S: Server> Loading<S> {
             self.merge_staged(commit, &mut outcome).await?;
         }
         self.remove_absent(commit, &mut outcome).await?;
-        for statement in &commit.after {
-            let number = commit.after.iter().position(|s| s == statement).unwrap_or_default() + 1;
+        // not before: what is absent is what was not staged
+        if self.staged && self.server.dialect().transactional_ddl {
+            self.run(&self.server.dialect().drop_table(&self.tables.staging)).await?;
+            self.staged = false;
+        }
+        for (number, statement) in (1..).zip(&commit.after) {
             self.run(statement).await.map_err(|e| e.context(format_args!("statement {number} of after")))?;
         }
         if let Some(epoch) = self.epoch {
@@ -320,11 +324,6 @@ impl<S: Server> Loading<S> {
                     outcome.tombstones_deleted = self.run(&sql).await?;
                 }
             }
-        }
-        let gone = self.server.dialect().drop_table(&self.tables.staging);
-        if self.server.dialect().transactional_ddl {
-            self.run(&gone).await?;
-            self.staged = false;
         }
         Ok(())
     }
@@ -552,9 +551,11 @@ impl<S: Server> Load for Loading<S> {
             self.change().await?;
         }
         self.run(server.dialect().begin).await?;
+        let staged = self.staged;
         let outcome = match self.transact(commit).await {
             Ok(outcome) => outcome,
             Err(error) => {
+                self.staged = staged;
                 // what ended the session has undone it already
                 drop(self.run("ROLLBACK").await);
                 return Err(self.explain(error).await);
