@@ -254,7 +254,8 @@ impl Session<'_> {
         let sync = &self.table.sync;
         let failed = std::mem::take(&mut moved.failed);
         let mut staged = moved.staged;
-        if !self.table.key_is_total && !self.table.match_on.is_empty() && sync.write != Write::Append {
+        let keyed = !self.table.match_on.is_empty() && sync.write != Write::Append;
+        if keyed && !prepared.shape.key_is_total {
             staged -= self.exclude_doubtful(load).await?;
         }
         prepared.commit.staged = staged;
@@ -618,8 +619,11 @@ pub(super) fn prepare(
         replaces && !marks && sync.from.tombstone.is_none() && found.is_none_or(|t| t.dependents.is_empty());
     let merges = table.database.facts().merges;
     let first = full && found.is_none() && sync.from.tombstone.is_none();
+    // where a swap commits by itself, one whose cursor is lost would be followed by a second append of the same rows
+    let swap_is_safe = !merges || table.database.facts().dialect.transactional_ddl;
     let how = if swaps || first || !merges {
-        if sync.write == Write::Append && found.is_some() { How::Append } else { How::Replace }
+        let appends = sync.write == Write::Append && (found.is_some() || !swap_is_safe);
+        if appends { How::Append } else { How::Replace }
     } else if sync.write == Write::Append {
         How::Append
     } else {
@@ -653,6 +657,7 @@ pub(super) fn prepare(
         gone,
     };
     let fields = table.destination_fields(&decision, found);
+    shape.key_is_total = table.keys_stay_apart(&fields);
     let copy = copy_plan(table, &decision, &fields);
     shape.relayed = copy.is_some();
     let projection = projection(table, &decision, fields, reading);

@@ -246,7 +246,7 @@ mod tests {
     fn previews() {
         let sql = merged(&Gone::Stay, false, |m| {
             let (changed, list) = (m.count_changed(), m.list_changed(2));
-            vec![m.count_new(), m.list_new(2), changed.unwrap_or_default(), list.unwrap_or_default()]
+            vec![m.count_new(), m.list_new(2, true), changed.unwrap_or_default(), list.unwrap_or_default()]
         });
         assert_snapshot!(sql, @"");
     }

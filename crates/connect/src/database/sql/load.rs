@@ -225,7 +225,7 @@ impl<S: Server> Loading<S> {
     async fn transact(&mut self, commit: &Commit) -> Result<Outcome, Error> {
         self.check_epoch().await?;
         if self.server.dialect().transactional_ddl {
-            self.change().await?;
+            self.change(commit.merge.how).await?;
         }
         let mut outcome = Outcome::default();
         if self.staged {
@@ -262,9 +262,21 @@ impl<S: Server> Loading<S> {
         if now == Some(epoch) { Ok(()) } else { Err(overtaken(&self.tables.table)) }
     }
 
+    /// # Errors
+    /// The staging table does not hold what was staged.
+    async fn check_count(&mut self, staged: u64) -> Result<(), Error> {
+        let sql = format!("SELECT count(*) FROM {}", self.server.dialect().table(&self.tables.staging));
+        let counted = self.count(&sql).await?;
+        if counted == staged {
+            return Ok(());
+        }
+        let message = format!("{staged} rows were staged and {counted} are there; nothing was changed");
+        Err(Error::new(Kind::Protocol, message))
+    }
+
     /// Changes the table as the shape wants. A staging table that takes its place was made with the changes.
-    async fn change(&mut self) -> Result<(), Error> {
-        if self.tables.shape.takes_place {
+    async fn change(&mut self, how: How) -> Result<(), Error> {
+        if self.tables.shape.takes_place && how == How::Replace {
             return Ok(());
         }
         for sql in self
@@ -297,8 +309,13 @@ impl<S: Server> Loading<S> {
         match commit.merge.how {
             How::Replace => {
                 let server = Arc::clone(&self.server);
+                let undone = server.dialect().transactional_ddl;
+                if !undone {
+                    self.check_count(commit.staged).await?;
+                }
                 server.swap(&mut self.link, &self.tables.stage()).await?;
-                self.staged = false;
+                // where a swap commits by itself, the old table has the name of the staging table now
+                self.staged = !undone;
                 outcome.created = commit.staged;
                 return Ok(());
             }
@@ -548,7 +565,7 @@ impl<S: Server> Load for Loading<S> {
             }
         }
         if !server.dialect().transactional_ddl {
-            self.change().await?;
+            self.change(commit.merge.how).await?;
         }
         self.run(server.dialect().begin).await?;
         let staged = self.staged;
