@@ -234,9 +234,7 @@ fn check_limits(value: &Value<'_>, limits: &Limits) -> Result<(), String> {
 
 fn check_bytes(length: usize, limits: &Limits) -> Result<(), String> {
     match limits.bytes {
-        Some((_, most)) if length > most => {
-            Err(format!("the value has {length} bytes, {most} are allowed"))
-        }
+        Some((_, most)) if length > most => Err(format!("the value has {length} bytes, {most} are allowed")),
         Some((fewest, _)) if length < fewest => {
             Err(format!("the value has {length} bytes, {fewest} are needed"))
         }

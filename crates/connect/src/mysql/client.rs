@@ -175,8 +175,7 @@ impl Session {
         if count == 0 {
             return Ok(());
         }
-        let rows: Vec<Row> =
-            self.conn()?.query("SHOW WARNINGS LIMIT 1").await.map_err(|e| error::of(&e))?;
+        let rows: Vec<Row> = self.conn()?.query("SHOW WARNINGS LIMIT 1").await.map_err(|e| error::of(&e))?;
         let code = rows.first().and_then(|row| match row.as_ref(1) {
             Some(Value::Bytes(digits)) => std::str::from_utf8(digits).ok()?.parse().ok(),
             Some(Value::UInt(code)) => u16::try_from(*code).ok(),

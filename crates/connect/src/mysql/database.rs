@@ -30,8 +30,9 @@ use super::{
     client::{Access, Session, number, text, text_or_null},
     config::Settings,
     describe::{self, Found},
-    rows, sql, swap,
+    rows, sql,
     sql::Origin,
+    swap,
     write::{self, Bulk},
 };
 use crate::{

@@ -109,8 +109,9 @@ pub(super) fn of_warning(code: u16, message: &str, count: u16) -> Error {
         1114 => Kind::StreamFull,
         _ => Kind::Rejected,
     };
-    Error::new(kind, format!("{column}{what} (warning {code}, {count} in all)"))
-        .hint("nothing was loaded: map the column to a wider type, or see docs/types.md for what each type holds")
+    Error::new(kind, format!("{column}{what} (warning {code}, {count} in all)")).hint(
+        "nothing was loaded: map the column to a wider type, or see docs/types.md for what each type holds",
+    )
 }
 
 /// The column that a message names: `… for column 'a' at row 1`, with the table before it in MariaDB. A value before that
@@ -214,7 +215,9 @@ fn hint(code: u16) -> Option<&'static str> {
              collation binary, or drop that index"
         }
         1290 | 1836 => "the server is read-only: name the one that may be written",
-        1118 => "the row is too wide for InnoDB: leave columns out, or make the table by hand with shorter types",
+        1118 => {
+            "the row is too wide for InnoDB: leave columns out, or make the table by hand with shorter types"
+        }
         1205 | 1213 => "another transaction holds the table; the next attempt may find it free",
         1317 | 1927 => "the statement was killed; the next attempt starts anew",
         1969 | 3024 => "raise or remove statement_timeout, or make the statement faster with an index",
@@ -258,7 +261,10 @@ mod tests {
     fn warnings_name_the_column_and_no_value() {
         for (message, column) in [
             ("Data truncated for column 'name' at row 7", "name"),
-            ("Incorrect string value: ' column `x` at row 1' for column `shop`.`t`.`na me` at row 1", "na me"),
+            (
+                "Incorrect string value: ' column `x` at row 1' for column `shop`.`t`.`na me` at row 1",
+                "na me",
+            ),
         ] {
             let error = of_warning(1366, message, 3);
             assert_eq!(

@@ -87,9 +87,8 @@ fn columns(stage: &Stage<'_>, purpose: Purpose, collations: &BTreeMap<String, St
             && shape.changes.iter().any(|c| matches!(c, Change::Add(added) if added.name == column.name))
     };
     let with_collation = |column: &Column| {
-        let is_text =
-            ["char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"]
-                .contains(&Declared::of(&column.declared).name.as_str());
+        let is_text = ["char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"]
+            .contains(&Declared::of(&column.declared).name.as_str());
         let collation = collations.get(&column.name).filter(|_| is_text);
         let declared = format!("{}{}", column.declared, collation.map_or("", String::as_str));
         Column { declared, nullable: true, ..column.clone() }
@@ -195,8 +194,7 @@ async fn copy(dialect: &'static Dialect, link: &mut Connected, stage: &Stage<'_>
     };
     let (from, into) = (dialect.table(stage.staging), dialect.table(&full));
     let order = names(&mut stage.shape.key.iter());
-    let sql =
-        format!("INSERT INTO {into} ({columns}) SELECT {columns} FROM {from}{living} ORDER BY {order}");
+    let sql = format!("INSERT INTO {into} ({columns}) SELECT {columns} FROM {from}{living} ORDER BY {order}");
     link.run(&sql).await.map_err(|e| e.context("copying the staged rows"))?;
     link.run(&dialect.drop_table(stage.staging)).await?;
     link.run(&format!("RENAME TABLE {into} TO {from}")).await.map(drop)

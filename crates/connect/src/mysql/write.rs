@@ -184,7 +184,10 @@ impl Loading {
             };
             if !sent {
                 // the statement has ended, and says why
-                return self.end().await.and(Err(Error::new(Kind::Protocol, "the server ended a load early")));
+                return self
+                    .end()
+                    .await
+                    .and(Err(Error::new(Kind::Protocol, "the server ended a load early")));
             }
         }
         Ok(())
@@ -273,7 +276,9 @@ impl Writer for Inserting {
 fn values(rows: Rows) -> Result<Batch, Error> {
     match rows {
         Rows::Batch(batch) => Ok(batch),
-        Rows::Copy(..) => Err(Error::new(Kind::Protocol, "MySQL takes batches, no tuples of another database")),
+        Rows::Copy(..) => {
+            Err(Error::new(Kind::Protocol, "MySQL takes batches, no tuples of another database"))
+        }
     }
 }
 
@@ -310,7 +315,7 @@ mod tests {
             shape: &shape,
             in_session: false,
         });
-        assert_snapshot!(plan.load(), @"");
-        assert_snapshot!(plan.insert(2), @"");
+        assert_snapshot!(plan.load(), @r#"LOAD DATA LOCAL INFILE 'rows' INTO TABLE `shop`.`s` CHARACTER SET utf8mb4 FIELDS TERMINATED BY '\t' ENCLOSED BY '' ESCAPED BY '\\' LINES STARTING BY '' TERMINATED BY '\n' (`id`, @v1, @v2, `syncline_tombstone`) SET `b``in` = UNHEX(@v1), `bits` = CAST(@v2 AS UNSIGNED)"#);
+        assert_snapshot!(plan.insert(2), @"INSERT INTO `shop`.`s` (`id`, `b``in`, `bits`, `syncline_tombstone`) VALUES (?, ?, ?, ?), (?, ?, ?, ?)");
     }
 }

@@ -224,7 +224,10 @@ impl Table {
             let wanted = self.fields.iter().find(of).map(|loaded| &loaded.column.kind);
             fields.iter().find(|f| f.name == *name).is_some_and(|field| {
                 let same = wanted == Some(&field.kind)
-                    || matches!((wanted, &field.kind), (Some(FieldType::Uuid | FieldType::Int64), FieldType::Text))
+                    || matches!(
+                        (wanted, &field.kind),
+                        (Some(FieldType::Uuid | FieldType::Int64), FieldType::Text)
+                    )
                     || matches!((wanted, &field.kind), (Some(FieldType::Int64), FieldType::Decimal { .. }));
                 same && !field.limits.folds && !field.limits.whole_seconds
             })

@@ -331,7 +331,14 @@ mod tests {
             MYSQL.widen_column(&table, &shape.columns[2]),
             MYSQL.drop_table(&table),
         ]);
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r#"
+        CREATE TABLE `shop`.`t``; x` (`a` bigint NOT NULL, `or``der` varchar(190) NOT NULL, `v` decimal(14,2), `at` datetime(6), `t` longtext, PRIMARY KEY (`a`, `or``der`)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 /*M! COLLATE=utf8mb4_nopad_bin */ /*!80017 COLLATE=utf8mb4_0900_bin */
+        CREATE TABLE `shop`.`s1` (`a` bigint, `or``der` varchar(190), `v` decimal(14,2), `at` datetime(6), `t` longtext, `syncline_tombstone` tinyint(1)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 /*M! COLLATE=utf8mb4_nopad_bin */ /*!80017 COLLATE=utf8mb4_0900_bin */
+        CREATE TEMPORARY TABLE `shop`.`s1` (`a` bigint) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 /*M! COLLATE=utf8mb4_nopad_bin */ /*!80017 COLLATE=utf8mb4_0900_bin */
+        ALTER TABLE `shop`.`t``; x` ADD `v` decimal(14,2)
+        ALTER TABLE `shop`.`t``; x` MODIFY `v` decimal(14,2) NULL
+        DROP TABLE IF EXISTS `shop`.`t``; x`
+        "#);
     }
 
     #[test]
@@ -350,7 +357,16 @@ mod tests {
             let of = |dialect: &Dialect| (dialect.declare)(kind, false);
             format!("{kind}: {} | {} | {}", of(&MYSQL), of(&MARIADB_10_6), of(&MARIADB))
         };
-        assert_snapshot!(lines(kinds.iter().map(line)), @"");
+        assert_snapshot!(lines(kinds.iter().map(line)), @r#"
+        float64: double | double | double
+        decimal: decimal(65,30) | decimal(65,30) | decimal(65,30)
+        decimal(70,2): decimal(65,30) | decimal(65,30) | decimal(65,30)
+        binary: longblob | longblob | longblob
+        date: date | date | date
+        time: time(6) | time(6) | time(6)
+        uuid: char(36) | char(36) | uuid
+        json: longtext | json | json
+        "#);
     }
 
     #[test]
@@ -358,7 +374,11 @@ mod tests {
         let sql = merged(&Gone::Stay, false, |m| {
             vec![m.update().unwrap_or_default(), m.insert_new(), m.insert_all()]
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r#"
+        UPDATE `shop`.`t``; x` AS d JOIN `shop`.`s1` AS s ON d.`a` = s.`a` AND d.`or``der` = s.`or``der` SET d.`v` = s.`v`, d.`at` = s.`at`, d.`t` = s.`t` WHERE (NOT (d.`v` <=> s.`v`) OR NOT (d.`at` <=> s.`at`) OR NOT (CAST(d.`t` AS BINARY) <=> CAST(s.`t` AS BINARY))) AND (s.at > d.at)
+        INSERT INTO `shop`.`t``; x` (`a`, `or``der`, `v`, `at`, `t`) SELECT s.`a`, s.`or``der`, s.`v`, s.`at`, s.`t` FROM `shop`.`s1` AS s WHERE NOT EXISTS (SELECT 1 FROM `shop`.`t``; x` AS d WHERE d.`a` = s.`a` AND d.`or``der` = s.`or``der`)
+        INSERT INTO `shop`.`t``; x` (`a`, `or``der`, `v`, `at`, `t`) SELECT s.`a`, s.`or``der`, s.`v`, s.`at`, s.`t` FROM `shop`.`s1` AS s
+        "#);
     }
 
     #[test]
@@ -373,11 +393,19 @@ mod tests {
                 m.list_gone(Which::Unstaged, 3),
             ]
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r#"
+        DELETE d FROM `shop`.`t``; x` AS d WHERE EXISTS (SELECT 1 FROM `shop`.`s1` AS s WHERE s.`a` = d.`a` AND s.`or``der` = d.`or``der` AND s.`syncline_tombstone` = 1)
+        DELETE d FROM `shop`.`t``; x` AS d WHERE NOT EXISTS (SELECT 1 FROM `shop`.`s1` AS s WHERE s.`a` = d.`a` AND s.`or``der` = d.`or``der`)
+        DELETE d FROM `shop`.`t``; x` AS d WHERE EXISTS (SELECT 1 FROM `shop`.`g1` AS g WHERE g.`a` = d.`a` AND g.`or``der` = d.`or``der`)
+        SELECT CAST(d.`a` AS CHAR), CAST(d.`or``der` AS CHAR) FROM `shop`.`t``; x` AS d WHERE NOT EXISTS (SELECT 1 FROM `shop`.`s1` AS s WHERE s.`a` = d.`a` AND s.`or``der` = d.`or``der`) LIMIT 3
+        "#);
         let sql = merged(&Gone::Mark { column: "gone".into(), flag: false }, false, |m| {
             vec![m.update().unwrap_or_default(), m.remove(Which::Unstaged).unwrap_or_default()]
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r#"
+        UPDATE `shop`.`t``; x` AS d JOIN `shop`.`s1` AS s ON d.`a` = s.`a` AND d.`or``der` = s.`or``der` SET d.`v` = s.`v`, d.`at` = s.`at`, d.`t` = s.`t`, d.`gone` = NULL WHERE (NOT (d.`v` <=> s.`v`) OR NOT (d.`at` <=> s.`at`) OR NOT (CAST(d.`t` AS BINARY) <=> CAST(s.`t` AS BINARY)) OR d.`gone` IS NOT NULL) AND (s.at > d.at)
+        UPDATE `shop`.`t``; x` AS d SET `gone` = utc_timestamp(6) WHERE NOT EXISTS (SELECT 1 FROM `shop`.`s1` AS s WHERE s.`a` = d.`a` AND s.`or``der` = d.`or``der`) AND d.`gone` IS NULL
+        "#);
     }
 
     #[test]
@@ -387,7 +415,16 @@ mod tests {
             let doubtful = [m.delete_keyless(), m.count_doubled(), m.list_doubled(2), m.delete_doubled()];
             [m.count_new(), m.list_new(2, true)].into_iter().chain(changed).chain(doubtful).collect()
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r#"
+        SELECT count(*) FROM `shop`.`s1` AS s WHERE NOT EXISTS (SELECT 1 FROM `shop`.`t``; x` AS d WHERE d.`a` = s.`a` AND d.`or``der` = s.`or``der`)
+        SELECT CAST(s.`a` AS CHAR), CAST(s.`or``der` AS CHAR), CAST(s.`a` AS CHAR), CAST(s.`or``der` AS CHAR), CAST(s.`v` AS CHAR), CAST(s.`at` AS CHAR), CAST(s.`t` AS CHAR) FROM `shop`.`s1` AS s WHERE NOT EXISTS (SELECT 1 FROM `shop`.`t``; x` AS d WHERE d.`a` = s.`a` AND d.`or``der` = s.`or``der`) LIMIT 2
+        SELECT count(*) FROM `shop`.`s1` AS s JOIN `shop`.`t``; x` AS d ON d.`a` = s.`a` AND d.`or``der` = s.`or``der` WHERE (NOT (d.`v` <=> s.`v`) OR NOT (d.`at` <=> s.`at`) OR NOT (CAST(d.`t` AS BINARY) <=> CAST(s.`t` AS BINARY))) AND (s.at > d.at)
+        SELECT CAST(s.`a` AS CHAR), CAST(s.`or``der` AS CHAR), CAST(d.`v` AS CHAR), CAST(d.`at` AS CHAR), CAST(d.`t` AS CHAR), CAST(s.`v` AS CHAR), CAST(s.`at` AS CHAR), CAST(s.`t` AS CHAR) FROM `shop`.`s1` AS s JOIN `shop`.`t``; x` AS d ON d.`a` = s.`a` AND d.`or``der` = s.`or``der` WHERE (NOT (d.`v` <=> s.`v`) OR NOT (d.`at` <=> s.`at`) OR NOT (CAST(d.`t` AS BINARY) <=> CAST(s.`t` AS BINARY))) AND (s.at > d.at) LIMIT 2
+        DELETE s FROM `shop`.`s1` AS s WHERE s.`a` IS NULL OR s.`or``der` IS NULL
+        SELECT count(*), coalesce(sum(n), 0) FROM (SELECT count(*) AS n FROM `shop`.`s1` AS s GROUP BY s.`a`, s.`or``der` HAVING count(*) > 1) AS c
+        SELECT CAST(s.`a` AS CHAR), CAST(s.`or``der` AS CHAR) FROM `shop`.`s1` AS s GROUP BY s.`a`, s.`or``der` HAVING count(*) > 1 LIMIT 2
+        DELETE s FROM `shop`.`s1` AS s WHERE EXISTS (SELECT 1 FROM (SELECT s.`a`, s.`or``der` FROM `shop`.`s1` AS s GROUP BY s.`a`, s.`or``der` HAVING count(*) > 1) AS c WHERE s.`a` = c.`a` AND s.`or``der` = c.`or``der`)
+        "#);
     }
 
     #[test]
@@ -400,7 +437,13 @@ mod tests {
             MYSQL.raise_epoch(&state),
             MYSQL.save_state(&state, 7, 5, true),
         ]);
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r#"
+        CREATE TABLE `shop`.`syncline_state` (`sync` varchar(190) NOT NULL, `table_name` varchar(190) NOT NULL, `epoch` bigint NOT NULL, `position` longtext, `started_at` bigint, PRIMARY KEY (`sync`, `table_name`)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 /*M! COLLATE=utf8mb4_nopad_bin */ /*!80017 COLLATE=utf8mb4_0900_bin */
+        SELECT CAST(`epoch` AS CHAR), CAST(`position` AS CHAR), CAST(`started_at` AS CHAR) FROM `shop`.`syncline_state` WHERE `sync` = ? AND `table_name` = ? FOR UPDATE
+        INSERT INTO `shop`.`syncline_state` (`sync`, `table_name`, `epoch`) VALUES (?, ?, 1)
+        UPDATE `shop`.`syncline_state` SET `epoch` = `epoch` + 1 WHERE `sync` = ? AND `table_name` = ?
+        UPDATE `shop`.`syncline_state` SET `position` = ?, `started_at` = 5 WHERE `sync` = ? AND `table_name` = ? AND `epoch` = 7
+        "#);
     }
 
     #[test]
