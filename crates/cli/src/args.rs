@@ -114,6 +114,10 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_enum)]
     pub(crate) mode: Option<ModeArg>,
 
+    /// Plan a run as this schedule says; --mode goes before it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) schedule: Option<String>,
+
     /// One JSON object per planned record, then a summary object
     #[arg(long)]
     pub(crate) json: bool,
@@ -141,7 +145,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, conflicts_with = "parked")]
     pub(crate) mode: Option<ModeArg>,
 
-    /// Run as this schedule says: its mode, lookback, prepurge and reindex; --mode goes before it
+    /// Run as this schedule says: its mode, lookback, prepurge and reindex; --mode goes before it. Without names, every sync
+    /// whose schedule of that name is switched on
     #[arg(long, value_name = "NAME", conflicts_with = "parked")]
     pub(crate) schedule: Option<String>,
 

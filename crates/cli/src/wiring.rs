@@ -10,7 +10,7 @@ use syncline_connect::{
     Database, Destination, Source,
     budget::Budgets,
     clock::{Clock, SystemClock},
-    mysql, postgres,
+    files, mysql, postgres,
     registry::{Context, Registry},
     sharepoint, sqlite,
 };
@@ -29,11 +29,15 @@ pub(crate) fn use_crypto() {
 
 /// The connectors of this binary.
 pub(crate) fn registry() -> Registry {
-    Registry::default()
+    let registry = Registry::default()
         .with(mysql::Connector)
         .with(postgres::Connector)
         .with(sqlite::Connector)
-        .with(sharepoint::Connector::default())
+        .with(files::Connector)
+        .with(sharepoint::Connector::default());
+    #[cfg(feature = "odbc")]
+    let registry = registry.with(syncline_connect::odbc::Connector);
+    registry
 }
 
 /// The machine's clock.

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use syncline_sim::Options;
-use tokio_postgres::NoTls;
 
-use crate::kit::Place;
+use crate::{databases::Postgres, kit::Place};
 
 /// Enough for several batches in each list, few enough for a test.
 const ROWS: usize = 2_000;
@@ -20,54 +19,9 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(example(file)).unwrap()
 }
 
-#[expect(clippy::print_stdout, reason = "a test that did nothing says so")]
-fn skipped() {
-    println!("skipped: no PostgreSQL; run it with scripts/with-postgres");
-}
-
-/// A database of this test's own.
-struct Database {
-    runtime: tokio::runtime::Runtime,
-    url: String,
-}
-
-impl Database {
-    /// `None` without a PostgreSQL: then the test says so and does nothing.
-    fn create(name: &str) -> Option<Self> {
-        #[expect(clippy::disallowed_methods, reason = "where the test's PostgreSQL is")]
-        let server = std::env::var("SYNCLINE_TEST_POSTGRES").ok();
-        let Some(server) = server else {
-            skipped();
-            return None;
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (root, _) = server.rsplit_once('/').unwrap();
-        let database = Self { runtime, url: format!("{root}/{name}") };
-        database.execute_at(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-        database.execute_at(&server, &format!("CREATE DATABASE {name}"));
-        Some(database)
-    }
-
-    fn execute(&self, sql: &str) {
-        self.execute_at(&self.url, sql);
-    }
-
-    fn execute_at(&self, url: &str, sql: &str) {
-        self.runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-            let work = async {
-                client.batch_execute(sql).await.unwrap();
-                drop(client);
-            };
-            let (_, ended) = tokio::join!(work, connection);
-            ended.unwrap();
-        });
-    }
-}
-
 /// The example's files, a database with its rows, and a simulator with its lists.
-fn stage(name: &str) -> Option<(Place, Database)> {
-    let database = Database::create(name)?;
+fn stage(name: &str) -> Option<(Place, Postgres)> {
+    let database = Postgres::create(name)?;
     database.execute(&read("schema.sql"));
     database.execute(&format!("SET syncline.rows = {ROWS};\n{}", read("data.sql")));
     let mut place = Place::empty();
@@ -152,7 +106,7 @@ fn values_arrive(place: &Place) {
     assert_eq!(metadata, serde_json::json!({ "cost_center": 4011, "risk": "high" }));
 }
 
-fn changes_and_moves(place: &Place, database: &Database) {
+fn changes_and_moves(place: &Place, database: &Postgres) {
     database.execute(
         "UPDATE projects SET status = 'Closed' WHERE project_code = 'P-000001';
          UPDATE projects SET budget_amount = 1000000.00 WHERE project_code = 'P-000002';
@@ -178,7 +132,7 @@ fn changes_and_moves(place: &Place, database: &Database) {
     place.syncline(&["run", "--mode", "full"]).with_code(0).saying("2,001 read = 2,001 unchanged");
 }
 
-fn deletes(place: &Place, database: &Database) {
+fn deletes(place: &Place, database: &Postgres) {
     // a few go at once, but only a complete listing shows them
     database.execute("DELETE FROM projects WHERE project_code IN ('P-000010', 'P-000020')");
     place.syncline(&["run"]).with_code(0);

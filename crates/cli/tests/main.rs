@@ -5,12 +5,16 @@
 mod bad_input;
 mod campaign;
 mod commands;
+mod databases;
+mod erp_cache;
 mod example;
 mod failpoints;
 mod help;
 mod kill;
 mod kit;
+mod loads;
 mod outputs;
 mod repo;
+mod schedules;
 mod stopping;
 mod trouble;

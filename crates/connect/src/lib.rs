@@ -9,11 +9,15 @@
 
 pub mod budget;
 pub mod clock;
+pub mod compare;
 pub mod conformance;
 pub mod database;
 pub mod destination;
 pub mod error;
+pub mod files;
 pub mod mysql;
+#[cfg(feature = "odbc")]
+pub mod odbc;
 pub mod postgres;
 pub mod registry;
 pub mod sharepoint;

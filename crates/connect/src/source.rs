@@ -13,7 +13,12 @@ use syncline_core::{
     value::Value,
 };
 
-use crate::{Error, database::Rows, error::Kind};
+use crate::{
+    Error,
+    compare::{Side, Subject},
+    database::Rows,
+    error::Kind,
+};
 
 /// A system records are read from, opened on one connection.
 ///
@@ -56,6 +61,11 @@ pub trait Source: Send + Sync {
     /// snapshot. By default [`Source::read`] in one part.
     async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
         Ok(vec![Box::new(Whole(self.read(scan.read).await?))])
+    }
+
+    /// Opens one side of a comparison, in a snapshot of its own. `None`: this source cannot count and hash by itself.
+    async fn side(&self, _subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(None)
     }
 
     /// A stream with further columns that the source itself computes: name and expression in its own SQL.

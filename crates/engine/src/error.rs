@@ -58,6 +58,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Both sides cannot be compared because of this.
+    #[error("both sides cannot be compared because of {column}")]
+    Incomparable {
+        /// A column of the key that is computed, or another part of the definition.
+        column: String,
+    },
     /// A part of the work ended without an answer: a fault in Syncline itself.
     #[error("a part of the work ended early; nothing was committed; please report this as a bug")]
     Interrupted,
@@ -97,6 +103,7 @@ impl Error {
             Self::Miscounted { .. } => "miscounted",
             Self::TooManyParked { .. } => "too_many_parked",
             Self::Held { .. } => "held",
+            Self::Incomparable { .. } => "incomparable",
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",
         }
@@ -124,6 +131,9 @@ impl Error {
             }
             Self::Held { gone, .. } => {
                 Some(format!("look at the source; to let them go: `syncline held approve SYNC --max {gone}`, then run again"))
+            }
+            Self::Incomparable { .. } => {
+                Some("a full run loads everything again; with write: mirror it also removes what is gone".into())
             }
             Self::Miscounted { .. } => Some("run again; the staging table is left for the next load to remove".into()),
             Self::Store(_) | Self::Unbalanced { .. } | Self::Interrupted | Self::Cancelled => None,

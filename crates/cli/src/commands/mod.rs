@@ -9,11 +9,13 @@ mod plan;
 mod reset;
 mod run;
 mod runs;
+mod schedule;
 mod schema;
 mod show;
 mod sim;
 mod status;
 mod verify;
+mod verify_tables;
 
 use crate::{
     args::{Cli, Command},

@@ -1,6 +1,7 @@
 //! `syncline plan`
 
 use serde_json::json;
+use syncline_connect::database::NAMED_MAX;
 use syncline_core::{
     plan::{FieldChange, Planned, PlannedAction},
     sync::Sync,
@@ -14,7 +15,7 @@ use syncline_engine::{
 
 use crate::{
     args::{Global, PlanArgs},
-    commands::check,
+    commands::{check, schedule},
     exit::{Exit, Failure},
     output,
     project::{self, Opened},
@@ -25,7 +26,8 @@ use crate::{
 
 pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
     let opened = project::open(global)?;
-    let syncs = opened.syncs(&args.syncs)?;
+    let by = args.schedule.as_deref();
+    let syncs = schedule::following(opened.syncs(&args.syncs)?, !args.syncs.is_empty(), by)?;
     let systems = Systems::new(&opened.directory);
     let (store, _scratch) = opened.store_or_scratch().await?;
     let engine = systems.engine(store);
@@ -55,9 +57,10 @@ async fn one(
     args: &PlanArgs,
 ) -> Result<Summary, Failure> {
     let about = |failure: Failure| failure.about(&sync.name);
+    let asked = load::run::Options { mode: args.mode.map(Into::into), ..Default::default() };
+    let load_options = schedule::options(sync, args.schedule.as_deref(), asked)?;
     let (flow, found) = systems.open(&opened.loaded.project, sync).await.map_err(about)?;
     let Some(flow) = flow else { return Err(check::refuse(opened, sync, &found)) };
-    let mode = args.mode.map(Into::into);
     let mut kept = Vec::new();
     let mut seen = 0_u64;
     let mut each = |planned: Planned| {
@@ -70,12 +73,12 @@ async fn one(
     };
     let planned = match &flow {
         Flow::Push(bound) => {
-            let options = Options { mode, only_parked: false };
+            let options = Options { mode: load_options.mode, only_parked: false };
             plan(engine, bound, &options, &Silent, &mut each).await
         }
         Flow::Load(table) => {
-            let options = load::run::Options { mode, ..Default::default() };
-            load::plan::plan(engine, table, &options, args.limit, &Silent, &mut each).await
+            let limit = if args.json { NAMED_MAX } else { args.limit.min(NAMED_MAX) };
+            load::plan::plan(engine, table, &load_options, limit, &Silent, &mut each).await
         }
     };
     let mut summary = planned.map_err(|e| about(e.into()))?;

@@ -3,21 +3,15 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use serde_json::json;
-use syncline_core::{
-    counts::Counts,
-    failpoint,
-    run::Status,
-    sync::{Schedule, Sync},
-};
+use syncline_core::{counts::Counts, failpoint, run::Status, sync::Sync};
 use syncline_engine::{
     Engine, load,
     run::{Options, Report, run as run_sync},
 };
-use syncline_spec::did_you_mean;
 
 use crate::{
     args::{Global, RunArgs},
-    commands::check,
+    commands::{check, schedule},
     exit::{Exit, Failure},
     output,
     progress::{TICK, Watcher},
@@ -29,7 +23,8 @@ use crate::{
 
 pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Result<Exit, Failure> {
     let opened = project::open(global)?;
-    let syncs = opened.syncs(&args.syncs)?;
+    let by = args.schedule.as_deref();
+    let syncs = schedule::following(opened.syncs(&args.syncs)?, !args.syncs.is_empty(), by)?;
     let systems = Systems::new(&opened.directory);
     let engine = systems.engine(opened.store().await?);
     let mut exit = Exit::Done;
@@ -37,7 +32,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Res
         if *cancel.borrow() {
             return Err(Failure::cancelled());
         }
-        let ended = match options(sync, args) {
+        let ended = match schedule::options(sync, by, asked(args)) {
             Ok(options) => match open(&opened, &systems, sync, cancel).await {
                 Ok(flow) => Box::pin(watched(&engine, &flow, &options, args.json, cancel)).await,
                 Err(failure) => Err(failure),
@@ -50,37 +45,17 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Res
     Ok(exit)
 }
 
-/// How a sync is to be run: as its schedule says, and what was typed goes before that.
-fn options(sync: &Sync, args: &RunArgs) -> Result<load::run::Options, Failure> {
-    let mut options = load::run::Options {
+/// What was typed.
+fn asked(args: &RunArgs) -> load::run::Options {
+    load::run::Options {
         mode: args.mode.map(Into::into),
         only_parked: args.parked,
         lookback: None,
         prepurge: args.prepurge,
         reindex: args.reindex,
+        repair: None,
         parallel: std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    let Some(name) = &args.schedule else { return Ok(options) };
-    let named = |s: &&Schedule| s.name.as_deref() == Some(name.as_str());
-    let Some(schedule) = sync.schedules.iter().find(named) else {
-        let known: Vec<&str> = sync.schedules.iter().filter_map(|s| s.name.as_deref()).collect();
-        let failure = Failure::usage(format!("{}: there is no schedule {name:?}", sync.name));
-        return Err(match did_you_mean(name, &known, "its schedules") {
-            Some(hint) => failure.hint(hint),
-            None => failure.hint("give its schedules names: schedule: [{ name: hourly, every: 1h }]"),
-        });
-    };
-    if !schedule.enabled {
-        let failure = Failure::usage(format!("{}: schedule {name:?} is switched off", sync.name));
-        return Err(failure.hint("set enabled: true, or run without --schedule"));
     }
-    options.mode = options.mode.or(schedule.mode);
-    options.prepurge |= schedule.prepurge;
-    options.reindex |= schedule.reindex;
-    if schedule.lookback > 0.0 {
-        options.lookback = schedule.every.map(|every| every.mul_f64(schedule.lookback));
-    }
-    Ok(options)
 }
 
 /// Opens a sync that is to be run whole.

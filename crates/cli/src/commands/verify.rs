@@ -11,6 +11,7 @@ use syncline_store::{Comparison, Drift, DriftKind};
 use super::{
     plan::print_fields,
     run::{open, watched},
+    verify_tables,
 };
 use crate::{
     args::{Global, VerifyArgs},
@@ -70,8 +71,9 @@ async fn one(
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
     let flow = open(opened, systems, sync, cancel).await?;
-    let Flow::Push(bound) = &flow else {
-        return Err(Failure::usage(format!("{}: verify of tables", sync.name)));
+    let bound = match &flow {
+        Flow::Push(bound) => bound,
+        Flow::Load(table) => return Box::pin(verify_tables::one(engine, &flow, table, args, cancel)).await,
     };
     let about = |failure: Failure| failure.about(&sync.name);
     let limit = if args.repair { REPAIRED_MAX.max(args.limit) } else { args.limit };

@@ -18,7 +18,10 @@ use syncline_core::{
     sync::Deletes,
 };
 
-use crate::Error;
+use crate::{
+    Error,
+    compare::{Side, Subject},
+};
 
 /// A destination of tables (or files), opened on one connection.
 #[async_trait]
@@ -37,6 +40,11 @@ pub trait Database: Send + Sync {
 
     /// What the destination remembers of a sync's loads into `table`; `None`: nothing yet, or it may not remember. Reads only.
     async fn state(&self, sync: &str, table: &str) -> Result<Option<State>, Error>;
+
+    /// Opens one side of a comparison, in a snapshot of its own. `None`: it cannot count and hash by itself.
+    async fn side(&self, _subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(None)
+    }
 
     /// Takes `table` for one load: waits (at most `claim.lock_timeout`) until no other load of this table is under way,
     /// removes what dead loads left behind, and raises the epoch.
@@ -90,6 +98,8 @@ pub struct Claim {
     pub table: String,
     /// How long to wait for locks.
     pub lock_timeout: std::time::Duration,
+    /// The table may be replaced as a whole: what hangs on it matters.
+    pub replaces: bool,
     /// Look only: nothing outlives the session, nothing is claimed, and [`Load::commit`] is refused.
     pub dry: bool,
 }

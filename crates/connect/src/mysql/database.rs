@@ -102,6 +102,11 @@ impl Link for Connected {
         self.0.lock().await.execute(sql, raw(parameters)).await
     }
 
+    fn is_open(&self) -> bool {
+        // one that a statement still uses was given up in the middle
+        self.0.try_lock().is_ok_and(|session| session.is_open())
+    }
+
     async fn query(&mut self, sql: &str, parameters: &[&str]) -> Result<Vec<Vec<Option<String>>>, Error> {
         let rows = self.rows(sql, parameters).await?;
         let cells = |row: &Row| (0..row.len()).map(|i| Ok(cell(rows::cell(row, i)?))).collect();
@@ -232,6 +237,11 @@ impl Server for Tables {
         Ok((named.clone(), Some(as_destination(link, found, &named).await?)))
     }
 
+    async fn dependents(&self, link: &mut Connected, table: &Named) -> Result<Vec<String>, Error> {
+        let place = [table.schema.as_deref().unwrap_or_default(), table.name.as_str()];
+        link.texts(DEPENDENTS, &place.repeat(4)).await
+    }
+
     async fn tables(&self, link: &mut Connected) -> Result<Vec<String>, Error> {
         let streams = describe::streams(&mut *link.0.lock().await).await?;
         Ok(streams.into_iter().filter(|name| !name.starts_with("syncline_")).collect())
@@ -286,9 +296,8 @@ impl Server for Tables {
         Ok(opened)
     }
 
-    async fn staged(&self, link: &mut Connected, staging: &Named) -> Result<(), Error> {
-        // without statistics the server takes any staging table for an empty one
-        link.run(&format!("ANALYZE LOCAL TABLE {}", self.dialect.table(staging))).await.map(drop)
+    async fn staged(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {
+        swap::finish_staging(self.dialect, link, stage).await
     }
 
     async fn before_swap(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {
@@ -359,9 +368,7 @@ async fn as_destination(link: &Connected, mut found: Found, table: &Named) -> Re
             ..limits
         };
     }
-    let four = place.repeat(4);
-    let dependents = link.texts(DEPENDENTS, &four).await?;
-    Ok(Table { stream: found.stream, dependents })
+    Ok(Table { stream: found.stream, dependents: Vec::new() })
 }
 
 /// The highest character of an encoding, where it has all below. What others lack, the server refuses.

@@ -77,7 +77,7 @@ impl registry::Connector for Connector {
 
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let settings = Settings::of(connection, &context.directory)?;
-        Ok(Arc::new(Sql(Arc::new(database::Tables::open(settings).await?))))
+        Ok(Arc::new(Sql::new(database::Tables::open(settings).await?)))
     }
 }
 
@@ -127,6 +127,10 @@ impl Source for MySql {
         let found = describe::find(session, &request.stream).await?;
         let batch = lookup::fetch(session, &found, &request).await;
         batch.map_err(|e| e.context(format_args!("stream {:?}", request.stream)))
+    }
+
+    fn derived(&self, stream: &str, columns: &[(String, String)]) -> Result<String, Error> {
+        sql::derived(stream, columns)
     }
 
     async fn duplicate_keys(

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::{Error, error::Kind};
+
 /// A name, always quoted when shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ident(pub(super) String);
@@ -48,6 +50,24 @@ pub(super) fn table_name(text: &str) -> Option<(Option<String>, String)> {
             rest.is_empty().then_some((Some(first), second))
         }
     }
+}
+
+/// A stream with further columns that the server computes.
+///
+/// # Errors
+/// When the stream is not the name of a table.
+pub(super) fn derived(stream: &str, columns: &[(String, String)]) -> Result<String, Error> {
+    let from = if stream.trim_start().starts_with('(') {
+        stream.to_owned()
+    } else {
+        let named = table_name(stream)
+            .ok_or_else(|| Error::new(Kind::Definition, format!("{stream:?} is not the name of a table")))?;
+        let (schema, name) = (named.0.map(|schema| format!("{}.", Ident(schema))), Ident(named.1));
+        format!("{}{name}", schema.unwrap_or_default())
+    };
+    let columns: Vec<_> =
+        columns.iter().map(|(name, sql)| format!("({sql}) AS {}", Ident(name.clone()))).collect();
+    Ok(format!("(SELECT t.*, {} FROM {from} AS t)", columns.join(", ")))
 }
 
 /// The first part of a dotted name, and what follows it.
@@ -222,6 +242,21 @@ mod tests {
 
     fn table() -> Origin {
         Origin::Table { schema: Ident("shop".into()), name: Ident("say `hi`".into()) }
+    }
+
+    #[test]
+    fn columns_that_the_server_computes() {
+        let columns = [("a`b".to_owned(), "round(x, 2)".to_owned()), ("n".to_owned(), "1".to_owned())];
+        let from = |stream: &str| derived(stream, &columns).unwrap();
+        assert_eq!(
+            from("shop.items"),
+            "(SELECT t.*, (round(x, 2)) AS `a``b`, (1) AS `n` FROM `shop`.`items` AS t)"
+        );
+        assert_eq!(
+            from("(SELECT 1 AS x)"),
+            "(SELECT t.*, (round(x, 2)) AS `a``b`, (1) AS `n` FROM (SELECT 1 AS x) AS t)"
+        );
+        assert_eq!(derived("a.b.c", &columns).unwrap_err().kind, Kind::Definition);
     }
 
     #[test]

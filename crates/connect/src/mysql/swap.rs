@@ -98,12 +98,7 @@ fn columns(stage: &Stage<'_>, purpose: Purpose, collations: &BTreeMap<String, St
 
 fn create(dialect: &Dialect, stage: &Stage<'_>, purpose: Purpose, columns: &[Column]) -> String {
     let shape = stage.shape;
-    let keyed = purpose == Purpose::Merge
-        && shape.key_is_total
-        && !stage.in_session
-        && !shape.key.is_empty()
-        && can_be_indexed(columns, &shape.key);
-    if !keyed {
+    if !is_keyed(stage, purpose, columns) {
         return dialect.create_staging(stage.staging, columns, shape.tombstones, stage.in_session);
     }
     // rows that come in the order of the key cost nothing more, and absent ones are found by it
@@ -115,6 +110,32 @@ fn create(dialect: &Dialect, stage: &Stage<'_>, purpose: Purpose, columns: &[Col
     };
     let columns: Vec<_> = columns.iter().cloned().chain(shape.tombstones.then_some(flag)).collect();
     dialect.create_table(stage.staging, Layout { columns: &columns, key: &shape.key })
+}
+
+/// Whether the staging table has the key as its own.
+fn is_keyed(stage: &Stage<'_>, purpose: Purpose, columns: &[Column]) -> bool {
+    let shape = stage.shape;
+    purpose == Purpose::Merge
+        && shape.key_is_total
+        && !stage.in_session
+        && !shape.key.is_empty()
+        && can_be_indexed(columns, &shape.key)
+}
+
+/// Before a merge: statistics, without which the server takes any staging table for an empty one, and an index where neither
+/// table has one on the key.
+pub(super) async fn finish_staging(
+    dialect: &'static Dialect,
+    link: &mut Connected,
+    stage: &Stage<'_>,
+) -> Result<(), Error> {
+    let (staging, shape) = (dialect.table(stage.staging), stage.shape);
+    let lacks = stage.exists && !stage.indexed && !is_keyed(stage, Purpose::of(stage), &shape.columns);
+    if lacks && !shape.key.is_empty() && can_be_indexed(&shape.columns, &shape.key) {
+        let key: Vec<_> = shape.key.iter().map(|k| dialect.quote(k)).collect();
+        link.run(&format!("ALTER TABLE {staging} ADD INDEX ({})", key.join(", "))).await?;
+    }
+    link.run(&format!("ANALYZE LOCAL TABLE {staging}")).await.map(drop)
 }
 
 /// Whether an index can hold these columns whole.

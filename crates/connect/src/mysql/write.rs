@@ -311,6 +311,7 @@ mod tests {
         let plan = Plan::of(&Stage {
             table: &table,
             exists: true,
+            indexed: true,
             staging: &table,
             shape: &shape,
             in_session: false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, CopyInSink, CopyOutStream, Row, RowStream, Statement};
+use tokio_postgres::{Client, CopyInSink, CopyOutStream, Row, RowStream, Statement, error::SqlState};
 
 use super::{bind::Param, config::Settings, error, tls};
 use crate::{Error, error::Kind};
@@ -18,6 +18,19 @@ pub(super) enum Access {
     Write,
 }
 
+/// Whether to wait when the server takes no more connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// For a moment: a session that was just closed counts until its process is gone.
+    Some,
+    /// It is one more than needed.
+    None,
+}
+
+/// How often, and how long each time.
+const FULL_TRIES: usize = 20;
+const FULL_WAIT: Duration = Duration::from_millis(50);
+
 /// An open session. Dropping it closes the connection: the task that drives it belongs to the session.
 pub(super) struct Session {
     client: Client,
@@ -30,14 +43,18 @@ impl Session {
     /// # Errors
     /// As [`error::of_connect`]; `Unreachable` when it takes longer than the time-out.
     pub(super) async fn connect(settings: &Settings) -> Result<Self, Error> {
-        Self::connect_for(settings, Access::Read).await
+        Self::connect_for(settings, Access::Read, Patience::Some).await
     }
 
     /// As [`connect`](Self::connect), for reading or writing.
-    pub(super) async fn connect_for(settings: &Settings, access: Access) -> Result<Self, Error> {
+    pub(super) async fn connect_for(
+        settings: &Settings,
+        access: Access,
+        patience: Patience,
+    ) -> Result<Self, Error> {
         let in_connection = |e: Error| e.context(format_args!("connection {:?}", settings.name));
         let timeout = settings.connect_timeout;
-        match tokio::time::timeout(timeout, Self::open(settings, access)).await {
+        match tokio::time::timeout(timeout, Self::open(settings, access, patience)).await {
             Ok(session) => session.map_err(in_connection),
             Err(_) => Err(in_connection(
                 Error::new(
@@ -49,10 +66,19 @@ impl Session {
         }
     }
 
-    async fn open(settings: &Settings, access: Access) -> Result<Self, Error> {
+    async fn open(settings: &Settings, access: Access, patience: Patience) -> Result<Self, Error> {
         let tls = tls::connector(&settings.trust)?;
-        let (client, connection) =
-            settings.login.connect(tls).await.map_err(|e| error::of_connect(&e, &settings.host()))?;
+        let mut tries = if patience == Patience::Some { FULL_TRIES } else { 0 };
+        let (client, connection) = loop {
+            match settings.login.connect(tls.clone()).await {
+                Ok(connected) => break connected,
+                Err(full) if full.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) && tries > 0 => {
+                    tries -= 1;
+                    tokio::time::sleep(FULL_WAIT).await;
+                }
+                Err(error) => return Err(error::of_connect(&error, &settings.host())),
+            }
+        };
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             // What ends the connection reaches the client as the failure of its next statement.

@@ -10,7 +10,7 @@ use super::{
     sql::{self, ColumnSql, Ident, Relation, Table},
     types::{Codec, Native},
 };
-use crate::{Error, error::Kind};
+use crate::{Error, database::dialect::postgres::POSTGRES, error::Kind};
 
 /// A table as found, with what is needed to read it.
 pub(super) struct Found {
@@ -168,6 +168,12 @@ async fn relation(session: &Session, name: &str) -> Result<Row, Error> {
         Error::new(Kind::Definition, format!("stream {name:?}: this is not the name of a table"))
             .hint(r#"write table, schema.table or "Schema"."Table""#)
     };
+    let too_long = |part: &String| !POSTGRES.name_max.holds(part);
+    if sql::table_parts(name).into_iter().flatten().any(|part| too_long(&part)) {
+        // the server would cut it off, and find another table
+        let message = format!("stream {name:?}: names have at most {}", POSTGRES.name_max);
+        return Err(Error::new(Kind::Definition, message).hint("check the name"));
+    }
     for exact in [false, true] {
         let quoted = sql::table_name(name, exact).ok_or_else(unusable)?;
         let rows = session.rows(RELATION, &[Param::Text(quoted)]).await;

@@ -71,6 +71,9 @@ fn of_server(db: &DbError) -> Error {
     let kind = kind(code);
     let message = if tells_no_data(code) {
         db.message().to_owned()
+    } else if let (Some(table), Some(rule)) = (db.table(), db.constraint().or(db.column())) {
+        // names, whatever the message quotes
+        format!("{rule:?} of table {table:?} refuses a record (SQLSTATE {})", code.code())
     } else {
         // the message of such an error may quote a value
         format!("the server refused the statement (SQLSTATE {})", code.code())
@@ -88,7 +91,7 @@ fn class(code: &SqlState) -> &str {
 
 /// Classes whose messages name objects, roles and limits only.
 fn tells_no_data(code: &SqlState) -> bool {
-    matches!(class(code), "08" | "25" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57" | "58")
+    matches!(class(code), "08" | "0A" | "25" | "28" | "2B" | "3D" | "3F" | "42" | "53" | "55" | "57" | "58")
 }
 
 fn kind(code: &SqlState) -> Kind {
@@ -112,8 +115,9 @@ fn kind(code: &SqlState) -> Kind {
         }
         _ => match class(code) {
             "28" => Kind::Unauthenticated,
+            "23" => Kind::Rejected,
             "08" | "40" | "53" | "57" | "58" => Kind::Unanswered,
-            "22" | "42" | "0A" | "25" => Kind::Definition,
+            "22" | "2B" | "42" | "0A" | "25" => Kind::Definition,
             _ => Kind::Protocol,
         },
     }
@@ -131,6 +135,9 @@ fn hint(code: &SqlState, message: &str) -> Option<&'static str> {
         c if *c == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => {
             "fill the materialised view first: REFRESH MATERIALIZED VIEW"
         }
+        c if *c == SqlState::FEATURE_NOT_SUPPORTED && message.contains("used by") => {
+            "drop what uses the column, change its type by hand and make it again, or set to.schema: freeze"
+        }
         c if *c == SqlState::UNDEFINED_COLUMN || *c == SqlState::FEATURE_NOT_SUPPORTED => {
             "the columns of the table were changed; run the check again"
         }
@@ -143,6 +150,13 @@ fn hint(code: &SqlState, message: &str) -> Option<&'static str> {
         c if *c == SqlState::QUERY_CANCELED => {
             "raise or remove statement_timeout, or make the statement faster with an index"
         }
+        c if *c == SqlState::DISK_FULL => {
+            "make room on the server's disk, then run again; nothing was changed"
+        }
+        c if class(c) == "23" => {
+            "mend the record in the source, leave it out with from.filter, or drop the constraint"
+        }
+        c if class(c) == "2B" => "drop what depends on it, or run again: it is then written in another way",
         c if *c == SqlState::TOO_MANY_CONNECTIONS => {
             "the server has no free connections; close some or raise max_connections"
         }

@@ -21,6 +21,7 @@
 mod bind;
 mod bound;
 mod client;
+mod compare;
 mod config;
 mod database;
 mod describe;
@@ -53,6 +54,7 @@ use tokio::sync::Mutex;
 use self::{client::Session, config::Settings};
 use crate::{
     Database, Error, Source,
+    compare::{Side, Subject},
     database::sql::Sql,
     error::Kind,
     registry::{self, Context},
@@ -77,7 +79,7 @@ impl registry::Connector for Connector {
 
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let settings = Settings::of(connection, &context.directory)?;
-        Ok(Arc::new(Sql(Arc::new(database::Postgres { settings }))))
+        Ok(Arc::new(Sql::new(database::Postgres { settings })))
     }
 }
 
@@ -119,7 +121,12 @@ impl Source for Postgres {
     }
 
     async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
-        let parts = scan::open(&self.settings, &scan).await;
+        // the session for questions goes into the listing: a role may be allowed one connection only
+        let session = match self.session.lock().await.take().filter(Session::is_open) {
+            Some(session) => session,
+            None => Session::connect(&self.settings).await?,
+        };
+        let parts = scan::open(&self.settings, session, &scan).await;
         parts.map_err(|e| e.context(format_args!("stream {:?}", scan.read.stream)))
     }
 
@@ -150,5 +157,9 @@ impl Source for Postgres {
         let found = describe::find(session, stream).await?;
         let keys = lookup::duplicates(session, &found, key, limit).await;
         keys.map_err(|e| e.context(format_args!("stream {stream:?}")))
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(compare::Snapshot::open(&self.settings, subject).await?)))
     }
 }

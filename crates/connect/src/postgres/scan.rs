@@ -18,7 +18,7 @@ use syncline_core::{
 use super::{
     bind::Param,
     bound,
-    client::Session,
+    client::{Access, Patience, Session},
     config::Settings,
     describe::{self, Column, Found},
     read::{greatest, start, unusable},
@@ -44,9 +44,12 @@ const BLOCKS_MIN: u64 = 1_000;
 const FROM: &str = "syncline.from";
 const UNTIL: &str = "syncline.until";
 
-/// Opens a listing.
-pub(super) async fn open(settings: &Settings, scan: &Scan) -> Result<Vec<Box<dyn Part>>, Error> {
-    let session = Session::connect(settings).await?;
+/// Opens a listing, in `session` and, for its further parts, in others.
+pub(super) async fn open(
+    settings: &Settings,
+    session: Session,
+    scan: &Scan,
+) -> Result<Vec<Box<dyn Part>>, Error> {
     let found = describe::find(&session, &scan.read.stream).await?;
     let columns: Vec<Column> =
         scan.read.columns.iter().map(|c| found.column(c).cloned()).collect::<Result<_, _>>()?;
@@ -63,9 +66,15 @@ pub(super) async fn open(settings: &Settings, scan: &Scan) -> Result<Vec<Box<dyn
         set(&session, FROM, column, &start).await?;
         conditions.push(format!("{} >= {}", column.sql.plain(), column.sql.setting(FROM)));
     }
-    if let (Some(bound), Some(column), true) = (&bound, &cursor, scan.read.from.is_some()) {
-        set(&session, UNTIL, column, &bound.end).await?;
-        conditions.push(format!("{} < {}", column.sql.plain(), column.sql.setting(UNTIL)));
+    if let (Some(bound), Some(column), true) = (&bound, &cursor, scan.read.from.is_some() || scan.once) {
+        // what is read once stops exactly where the next listing starts
+        set(&session, UNTIL, column, if scan.once { &bound.resume } else { &bound.end }).await?;
+        let until = format!("{} < {}", column.sql.plain(), column.sql.setting(UNTIL));
+        conditions.push(match scan.read.from {
+            Some(_) => until,
+            // no later listing shows those without a cursor
+            None => format!("({until} OR {} IS NULL)", column.sql.plain()),
+        });
     }
     let resume = resume(&session, &found, cursor.as_ref(), bound.map(|b| b.resume), scan.once).await?;
     let form = Form::of(&found, columns, scan)?;
@@ -169,7 +178,7 @@ async fn divide(
     let snapshot = cell(1).replace('\'', "''");
     let mut others = Vec::new();
     for _ in 1..scan.parts {
-        let other = match Session::connect(settings).await {
+        let other = match Session::connect_for(settings, Access::Read, Patience::None).await {
             Ok(other) => other,
             // as many as the server takes: one is enough
             Err(error) if error.kind == Kind::Unreachable => break,

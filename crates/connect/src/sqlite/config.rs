@@ -13,7 +13,7 @@ use crate::{Error, error::Kind};
 pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
     name: "sqlite",
     source: true,
-    destination: false,
+    destination: true,
     loads: true,
     writes: &[Write::Append, Write::Upsert, Write::Mirror, Write::Replace],
     options: &[OptionSpec {

@@ -14,6 +14,7 @@ use syncline_core::schema::{FieldType, Limits};
 
 use super::{
     client,
+    compare::Snapshot,
     describe::{self, Found},
     error, lock,
     sql::{self, Ident},
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     Error,
+    compare::{Side, Subject},
     database::{
         Change, Column, Facts, Table, Writer,
         dialect::{Dialect, Layout, Named, TOMBSTONE, sqlite::SQLITE},
@@ -143,6 +145,11 @@ impl Drop for Open {
 
 #[async_trait]
 impl Link for Open {
+    /// Opening is cheap, and what was opened may have been made or taken away since.
+    fn is_open(&self) -> bool {
+        false
+    }
+
     async fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Error> {
         let (sql, parameters) = (sql.to_owned(), owned(parameters));
         self.with(move |session| {
@@ -289,6 +296,10 @@ impl Server for File {
         link.with(move |session| can_be_compared(&session.connection, &table, &session.key)).await
     }
 
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(Snapshot::open(&self.path, subject.clone()).await?)))
+    }
+
     async fn reindex(&self, link: &mut Open, table: &Named) -> Result<(), Error> {
         // with its schema: a bare name could be that of a collation
         link.execute(&format!("REINDEX main.{}", Ident(&table.name)), &[]).await.map(drop)
@@ -322,16 +333,16 @@ impl Swap {
         let layout = Layout { columns: &shape.columns, key: &shape.key };
         let add = shape.changes.iter().filter_map(|change| match change {
             Change::Add(column) => Some(SQLITE.add_column(stage.table, column)),
-            // types are not changed here, and a table that is not there is made below
+            // types are not changed here, and a table that is not there is made first
             Change::Widen(_) | Change::Create { .. } => None,
         });
+        let first = match stage.exists {
+            true => format!("DELETE FROM {table}"),
+            false => SQLITE.create_table(stage.table, layout),
+        };
         Self {
             table: stage.table.name.clone(),
-            begin: if stage.exists {
-                [format!("DELETE FROM {table}")].into_iter().chain(add).collect()
-            } else {
-                vec![SQLITE.create_table(stage.table, layout)]
-            },
+            begin: [first].into_iter().chain(add).collect(),
             insert: format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {staging}{living}{order}"),
             counts: [
                 format!("SELECT count(*) FROM {staging}{living}"),
@@ -460,7 +471,7 @@ fn can_be_compared(connection: &Connection, table: &str, key: &[String]) -> Resu
             let message =
                 format!("key column {column:?} ({}) holds values in another form than ours", field.kind);
             return Err(Error::new(Kind::Definition, message).hint(
-                "records could not be told by it; bring its values into the form that the documentation names, or load into a new table",
+                "records could not be told by it: bring its values into our form (2026-01-05 09:00:00.000000Z, lower-case uuids with hyphens, 0 and 1), or load into a new table",
             ));
         }
     }

@@ -26,6 +26,7 @@
 //! <https://www.sqlite.org/datatype3.html>, <https://www.sqlite.org/pragma.html>.
 
 mod client;
+mod compare;
 mod config;
 mod database;
 mod describe;
@@ -38,6 +39,9 @@ mod rows;
 mod sql;
 mod types;
 mod write;
+
+#[cfg(feature = "odbc")]
+pub(crate) use types::declared;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -53,6 +57,7 @@ use self::plan::Plan;
 use crate::{
     Database, Error, Source,
     clock::Clock,
+    compare::{Side, Subject},
     database::sql::Sql,
     error::Kind,
     registry::{self, Context},
@@ -80,7 +85,7 @@ impl registry::Connector for Connector {
 
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let path = config::file(connection, &context.directory)?;
-        Ok(Arc::new(Sql(Arc::new(database::File { path }))))
+        Ok(Arc::new(Sql::new(database::File { path })))
     }
 }
 
@@ -134,5 +139,9 @@ impl Source for Sqlite {
     ) -> Result<Vec<Vec<Value<'static>>>, Error> {
         let (stream, key) = (stream.to_owned(), key.to_vec());
         client::ask(&self.path, move |c| lookup::duplicates(&c, &stream, &key, limit)).await
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(Some(Box::new(compare::Snapshot::open(&self.path, subject.clone()).await?)))
     }
 }

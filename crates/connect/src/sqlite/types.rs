@@ -9,7 +9,7 @@ use syncline_core::{decimal, schema::FieldType, time, value::Value};
 pub(super) use crate::database::dialect::sqlite::{Affinity, affinity};
 
 /// The field type of a declared type. Timestamps are instants in UTC unless declared without a time zone.
-pub(super) fn declared(text: &str) -> FieldType {
+pub(crate) fn declared(text: &str) -> FieldType {
     let upper = text.to_ascii_uppercase();
     let (name, arguments) = upper.split_once('(').map_or((upper.as_str(), ""), |(n, a)| (n, a));
     let has = |part: &str| upper.contains(part);

@@ -231,6 +231,10 @@ mod tests {
     use syncline_core::schema::FieldType;
 
     use super::*;
+    use crate::database::{
+        Column, Gone, Shape,
+        dialect::{Layout, MergeSql, Named, Which},
+    };
 
     fn text_of(value: &Value<'_>) -> Option<String> {
         match stored(value, Affinity::None) {
@@ -277,6 +281,69 @@ mod tests {
             (Value::Timestamp { micros: i64::MAX - 1, zoned: true }, Affinity::None, false),
         ] {
             assert_eq!(stored(&value, affinity).is_ok(), fits, "{value:?} in {affinity:?}");
+        }
+    }
+
+    /// Where there is an index on the table's key, neither side is read once for every row of the other.
+    #[test]
+    fn merges_search_by_key() {
+        let column = |name: &str| Column {
+            name: name.into(),
+            kind: FieldType::Text,
+            declared: "TEXT".into(),
+            nullable: false,
+        };
+        let names = ["k".to_owned(), "l".to_owned(), "v".to_owned()];
+        let shape = Shape {
+            columns: names.iter().map(|n| column(n)).collect(),
+            key: names[..2].to_vec(),
+            ..Shape::default()
+        };
+        let (table, staging) =
+            (Named { schema: None, name: "t".into() }, Named { schema: None, name: "s1".into() });
+        let stage = Stage {
+            table: &table,
+            exists: true,
+            indexed: true,
+            staging: &staging,
+            shape: &shape,
+            in_session: false,
+        };
+        let connection = rusqlite::Connection::open_in_memory().expect("memory");
+        let layout = Layout { columns: &shape.columns, key: &shape.key };
+        let index = Plan::of(&stage).index.expect("an index on the key");
+        let make = [
+            SQLITE.create_table(&table, layout),
+            SQLITE.create_staging(&staging, &shape.columns, false, false),
+            index,
+        ];
+        for sql in make {
+            connection.execute(&sql, []).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        }
+        let merge = MergeSql {
+            dialect: &SQLITE,
+            table: &table,
+            staging: &staging,
+            shape: &shape,
+            update: &names[2..],
+            insert: &names,
+            update_when: None,
+            gone: &Gone::Delete,
+        };
+        for (sql, searched) in [
+            (merge.update(), "d"),
+            (Some(merge.insert_new()), "d"),
+            (merge.count_changed(), "d"),
+            (merge.remove(Which::Unstaged), "s"),
+            (Some(merge.count_gone(Which::Unstaged)), "s"),
+        ] {
+            let sql = sql.expect("a statement");
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
+            let plan = plan.query_map([], |row| row.get::<_, String>(3)).expect("its steps");
+            let plan: Vec<_> = plan.collect::<Result<_, _>>().expect("its steps");
+            let search = format!("SEARCH {searched} USING");
+            assert!(plan.iter().any(|step| step.starts_with(&search)), "{sql}: {plan:?}");
+            assert_eq!(plan.iter().filter(|step| step.starts_with("SCAN")).count(), 1, "{sql}: {plan:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 mod bounds;
 mod database;
 mod failures;
-mod kit;
+pub(crate) mod kit;
 mod tables;
 
 use std::{sync::Arc, time::Duration};

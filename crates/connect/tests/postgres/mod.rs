@@ -2,7 +2,7 @@
 
 mod bounds;
 mod failures;
-mod kit;
+pub(crate) mod kit;
 mod tables;
 
 use std::{sync::Arc, time::Duration};

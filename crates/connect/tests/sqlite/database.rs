@@ -65,7 +65,8 @@ impl Place {
     }
 
     async fn load(&self, table: &str, lock_timeout: Duration) -> Box<dyn Load> {
-        let claim = Claim { sync: "s".into(), table: table.into(), lock_timeout, dry: false };
+        let claim =
+            Claim { sync: "s".into(), table: table.into(), lock_timeout, replaces: false, dry: false };
         self.opened().await.open(&claim).await.unwrap_or_else(|e| panic!("{e}"))
     }
 }
@@ -285,7 +286,7 @@ async fn nothing_is_made_before_it_is_loaded() {
     let database = place.opened().await;
     assert_eq!(database.describe("t").await.map_err(|e| e.kind), Ok(None));
     assert_eq!(database.tables().await.map_err(|e| e.kind), Ok(Vec::new()));
-    let claim = Claim { sync: "s".into(), table: "t".into(), lock_timeout: LONG, dry: true };
+    let claim = Claim { sync: "s".into(), table: "t".into(), lock_timeout: LONG, replaces: false, dry: true };
     let mut look = database.open(&claim).await.unwrap_or_else(|e| panic!("{e}"));
     stage(look.as_mut(), &id_and_v(), How::Merge, vec![two(1, 1)]).await.unwrap_or_else(|e| panic!("{e}"));
     look.close().await.unwrap_or_else(|e| panic!("{e}"));

@@ -42,9 +42,12 @@ impl File {
         file
     }
 
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("test.db")
+    }
+
     pub(crate) fn connection(&self) -> rusqlite::Connection {
-        let path = self.directory.path().join("test.db");
-        let connection = rusqlite::Connection::open(path).expect("a file");
+        let connection = rusqlite::Connection::open(self.path()).expect("a file");
         connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a time-out");
         connection
     }

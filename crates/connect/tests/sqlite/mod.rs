@@ -1,7 +1,7 @@
 //! The `sqlite` connector against real files.
 
 mod database;
-mod kit;
+pub(crate) mod kit;
 
 use std::time::Duration;
 

@@ -176,6 +176,13 @@ impl Table {
         decision
     }
 
+    /// Whether columns of the source are new to the table, whose records are to be completed. What was appended stays as it
+    /// was.
+    pub fn adds_columns(&self, table: Option<&database::Table>) -> bool {
+        let new = |c: &database::Change| matches!(c, database::Change::Add(column) if self.fields.iter().any(|f| f.column.name == column.name));
+        table.is_some() && self.sync.write != Write::Append && self.decide(table).changes.iter().any(new)
+    }
+
     /// What happens to records that are gone.
     pub fn gone(&self, table: Option<&database::Table>) -> Gone {
         match &self.sync.deletes.policy {
@@ -235,6 +242,12 @@ impl Table {
         self.key_is_total && self.sync.to.table.match_on.is_none() && self.match_on.iter().all(arrives)
     }
 
+    /// Whether null is refused: where the sync says so, and where the table takes none that the source may have. A key is
+    /// looked at when everything is staged.
+    pub fn requires(&self, loaded: &Loaded, column: &Column) -> bool {
+        loaded.required || !column.nullable && loaded.column.nullable && !self.match_on.contains(&column.name)
+    }
+
     /// Columns of the stream that a load reads, the key among them.
     pub fn columns(&self) -> Vec<String> {
         let mut columns: Vec<String> = Vec::new();
@@ -258,7 +271,7 @@ impl Table {
 
 /// Schema and name, for statements that are shown.
 pub(super) fn named(text: &str) -> Named {
-    match text.rsplit_once('.') {
+    match text.split_once('.') {
         Some((schema, name)) => Named { schema: Some(schema.to_owned()), name: name.to_owned() },
         None => Named { schema: None, name: text.to_owned() },
     }
@@ -443,11 +456,14 @@ fn match_on(sync: &Sync, key: &[String], fields: &[Loaded], problems: &mut Vec<P
         }
         return columns.clone();
     }
+    // what is appended may come again when it has changed: its key is no key of the table
+    if sync.write == Write::Append {
+        return Vec::new();
+    }
     let mut mapped = Vec::new();
     for name in key {
         match fields.iter().find(|f| matches!(&f.from, From::Column(c) if c == name)) {
             Some(field) => mapped.push(field.column.name.clone()),
-            None if sync.write == Write::Append => {}
             None => problems
                 .push(error("from.key", &format!("key column {name:?} is not among the fields; map it"))),
         }

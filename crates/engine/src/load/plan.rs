@@ -1,20 +1,24 @@
 //! What a load would do: rows are staged where only this session sees them, and compared; nothing outlives the session.
 
 use syncline_connect::{
-    database::{Absent, Claim, How, Load, Preview, Previewed},
+    database::{Absent, Claim, Gone, How, Load, Preview, Previewed},
     source::Scan,
 };
 use syncline_core::{
     guard::{self, Verdict},
     plan::{FieldChange, Planned, PlannedAction},
     run::Phase,
+    sync::Mode,
+    sync::Write,
 };
 use tokio::sync::watch;
 
 use super::{
     bind::Table,
-    reading,
-    run::{Options, Prepared, prepare, read},
+    keys,
+    prepare::{Prepared, prepare, read},
+    reading::{self, NEW_COLUMN},
+    run::Options,
     stage::{self, Moved, Moving, Progress},
 };
 use crate::{
@@ -43,6 +47,7 @@ pub async fn plan(
         sync: sync.name.clone(),
         table: sync.to.stream.clone(),
         lock_timeout: sync.to.table.lock_timeout,
+        replaces: true,
         dry: true,
     };
     let doing = format!("looking at {:?}", sync.to.stream);
@@ -53,13 +58,16 @@ pub async fn plan(
         let last_start = load.state().and_then(|state| state.started_at);
         reading.overlap = reading::look_back(from, reading.overlap, last_start, lookback);
     }
+    if reading.mode == Mode::Incremental && table.adds_columns(load.table()) {
+        reading = reading::whole(NEW_COLUMN);
+    }
     let mut prepared = prepare(table, load.table(), &reading, options, engine.clock.now().as_microsecond())?;
     // what takes the table's place is compared with it here, so that the plan can say what would change
     prepared.shape.takes_place = false;
     let replaces = prepared.commit.merge.how == How::Replace && load.table().is_some();
     if replaces && !table.match_on.is_empty() {
         prepared.commit.merge.how = How::Merge;
-        prepared.commit.merge.gone = syncline_connect::database::Gone::Delete;
+        prepared.commit.merge.gone = Gone::Delete;
         prepared.commit.absent = Absent::Unstaged;
     }
     let scan = Scan {
@@ -106,13 +114,19 @@ async fn compare(
     let sync = &table.sync;
     let mut staged = moved.staged;
     let mut park = moved.failed.len() as u64;
-    if !prepared.shape.key_is_total && !table.match_on.is_empty() {
+    if !prepared.shape.key_is_total && !table.match_on.is_empty() && sync.write != Write::Append {
         let doubtful =
             load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
         staged -= doubtful.keyless + doubtful.doubled;
         park += doubtful.keyless + doubtful.doubled;
     }
     prepared.commit.staged = staged;
+    let mut notes = table.notes.clone();
+    if prepared.commit.absent == Absent::Unknown && prepared.commit.merge.how != How::Replace {
+        let (absent, note) = keys::stage_gone(table, load).await?;
+        prepared.commit.absent = absent;
+        notes.extend(note);
+    }
     let preview = load.preview(&prepared.commit, limit).await.map_err(Error::connect("comparing"))?;
     let approved = engine.store.approval(&sync.name).await?;
     let listed =
@@ -120,6 +134,9 @@ async fn compare(
     let verdict = guard::judge(&sync.deletes, preview.absent, preview.known, listed, approved);
     let held = if verdict == Verdict::Allow { 0 } else { preview.absent };
     show(table, &preview, &moved, held > 0, limit, each);
+    // as a run counts them: a tombstone of a record that is not there, or that stays
+    let quiet = preview.tombstones.saturating_sub(preview.deleted - preview.absent);
+    let (stays, agrees) = if prepared.commit.merge.gone == Gone::Stay { (quiet, 0) } else { (0, quiet) };
     let mut summary = Summary {
         read: moved.read + preview.absent,
         create: preview.created,
@@ -129,9 +146,9 @@ async fn compare(
         park,
         unchanged: moved.read_before
             + staged.saturating_sub(preview.created + preview.updated + preview.tombstones)
-            + preview.tombstones.saturating_sub(preview.deleted - preview.absent),
-        skipped: moved.skipped,
-        notes: table.notes.clone(),
+            + agrees,
+        skipped: moved.skipped + stays,
+        notes,
         ..Summary::default()
     };
     if let Verdict::Hold(reason) = verdict {

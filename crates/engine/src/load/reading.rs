@@ -23,6 +23,15 @@ pub(super) fn cursor(state: Option<&State>) -> Option<Cursor> {
     serde_json::from_str(state?.cursor.as_deref()?).ok()
 }
 
+/// Why a load reads everything when the table gets a column.
+pub(super) const NEW_COLUMN: &str =
+    "a column is new: everything is read, or it would stay empty in records that did not change";
+
+/// Everything, for a reason.
+pub(super) fn whole(reason: &str) -> Reading {
+    Reading { mode: Mode::Full, reason: Some(reason.to_owned()), from: None, overlap: Overlap::default() }
+}
+
 /// Decides what a load reads.
 pub(super) fn decide(
     sync: &Sync,
@@ -30,12 +39,7 @@ pub(super) fn decide(
     cursor: Option<&Cursor>,
     table_exists: bool,
 ) -> Reading {
-    let full = |reason: Option<&str>| Reading {
-        mode: Mode::Full,
-        reason: reason.map(str::to_owned),
-        from: None,
-        overlap: Overlap::default(),
-    };
+    let full = |reason: Option<&str>| Reading { reason: reason.map(str::to_owned), ..whole("") };
     let Some(cursor) = cursor else { return full(Some("first load: everything is read")) };
     if cursor.fingerprint != sync.fingerprint() {
         return full(Some("the definition changed (key, fields or filter): everything is read again"));

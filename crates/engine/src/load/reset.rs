@@ -22,6 +22,7 @@ pub async fn reset(engine: &Engine, sync: &Sync, database: &dyn Database) -> Res
         sync: sync.name.clone(),
         table: sync.to.stream.clone(),
         lock_timeout: sync.to.table.lock_timeout,
+        replaces: false,
         dry: false,
     };
     let mut load = database.open(&claim).await.map_err(doing())?;

@@ -1,13 +1,14 @@
 //! The life of a load: lease, table, staging, one transaction, the closed account.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use syncline_connect::{
-    database::{self, Absent, Claim, Commit, Gone, How, Load, Merge, Outcome, Shape},
-    source::{Computed, CopyPlan, FETCH_MAX, Failed, Fetch, Output, Portion, Read, Scan},
+    database::{self, Absent, Claim, Gone, How, Load, Writer},
+    source::{FETCH_MAX, Failed, Fetch, Part, Scan},
 };
 use syncline_core::{
     counts::Counts,
@@ -15,26 +16,27 @@ use syncline_core::{
     failpoint,
     guard::{self, Verdict},
     identity::Identity,
-    run::{Phase, Status},
-    sync::{Detect, Mode, Write},
+    mapping::RecordProblem,
+    run::Phase,
+    sync::{Mode, Write},
     value::Value,
 };
-use syncline_store::{Checkpoint, Held, Lease, NewRun, Parked, RunEnd, RunId};
+use syncline_store::{Checkpoint, Lease, NewRun, Parked, RunId};
 use tokio::sync::watch;
 
 use super::{
-    bind::{From, Table},
-    project::{self, Projection},
-    reading::{self, Reading},
+    bind::Table,
+    keys,
+    prepare::{Prepared, prepare, read},
+    project::Projection,
+    reading::{self, NEW_COLUMN, Reading},
     stage::{self, Moved, Moving, Progress},
+    verify::Repair,
 };
 use crate::{
     Engine, Error,
-    bind::{BATCH_BYTES, BATCH_ROWS},
-    planner::label,
     progress::{Event, Observer},
-    retry::parked_for,
-    run::{PARKED_MAX, Report, is_due, mode_word},
+    run::{PARKED_MAX, Report, mode_word},
 };
 
 /// How a load is to be made.
@@ -50,6 +52,8 @@ pub struct Options {
     pub prepurge: bool,
     /// The table's indexes are rebuilt afterwards.
     pub reindex: bool,
+    /// Only these records are loaded again and removed; nothing else is read.
+    pub repair: Option<Repair>,
     /// Ranges that may be read and staged at once, where the sync does not say.
     pub parallel: usize,
 }
@@ -93,37 +97,35 @@ pub async fn run(
         options,
         lease: &lease,
         run,
+        mode: reading.mode,
         observer,
         cancel,
         counts: Counts::default(),
         notes: table.notes.clone(),
         earlier: Vec::new(),
+        failed_now: HashSet::new(),
     };
     let result = Box::pin(session.execute()).await;
     session.close(result, engine.clock.elapsed() - started).await
 }
 
 /// A load in progress.
-struct Session<'a> {
-    engine: &'a Engine,
-    table: &'a Table,
-    options: &'a Options,
-    lease: &'a Lease,
-    run: RunId,
-    observer: &'a dyn Observer,
-    cancel: watch::Receiver<bool>,
-    counts: Counts,
-    notes: Vec<String>,
+pub(super) struct Session<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) table: &'a Table,
+    pub(super) options: &'a Options,
+    pub(super) lease: &'a Lease,
+    pub(super) run: RunId,
+    /// What was said at the beginning that would be read.
+    mode: Mode,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) cancel: watch::Receiver<bool>,
+    pub(super) counts: Counts,
+    pub(super) notes: Vec<String>,
     /// Records that were parked when the run began.
-    earlier: Vec<Parked>,
-}
-
-/// What is about to be committed.
-pub(super) struct Prepared {
-    pub(super) shape: Shape,
-    pub(super) commit: Commit,
-    pub(super) projection: Projection,
-    pub(super) copy: Option<CopyPlan>,
+    pub(super) earlier: Vec<Parked>,
+    /// Records that were parked by this run.
+    pub(super) failed_now: HashSet<Identity>,
 }
 
 impl Session<'_> {
@@ -133,6 +135,9 @@ impl Session<'_> {
             self.observer.event(&Event::Note { text: note });
         }
         self.earlier = self.engine.store.parked(Some(&self.table.sync.name), None, PARKED_MAX).await?;
+        if let Some(repair) = &self.options.repair {
+            return self.repair(repair).await;
+        }
         self.retry_parked().await?;
         if self.options.only_parked {
             return Ok(());
@@ -154,6 +159,7 @@ impl Session<'_> {
             sync: sync.name.clone(),
             table: sync.to.stream.clone(),
             lock_timeout: sync.to.table.lock_timeout,
+            replaces: sync.write == Write::Replace || self.options.prepurge,
             dry: false,
         };
         self.table.database.open(&claim).await.map_err(Error::connect(format!("taking {:?}", sync.to.stream)))
@@ -182,12 +188,28 @@ impl Session<'_> {
             let last_start = load.state().and_then(|state| state.started_at);
             reading.overlap = reading::look_back(from, reading.overlap, last_start, lookback);
         }
+        if reading.mode == Mode::Incremental && self.table.adds_columns(load.table()) {
+            reading = reading::whole(NEW_COLUMN);
+        }
+        if let Some(reason) = reading.reason.clone().filter(|_| reading.mode != self.mode) {
+            self.note(reason);
+        }
         let mut prepared = self.prepare(load.table(), &reading)?;
         let parallel = if reading.mode == Mode::Full { self.parallel() } else { 1 };
-        let parts = self.parts(&reading, &prepared, parallel).await?;
-        let writers = load.stage(&prepared.shape, parts.len()).await.map_err(Error::connect("staging"))?;
-        self.phase(Phase::Write);
-        let moved = self.move_rows(&mut prepared, parts, writers).await?;
+        let mut parts = self.parts(&reading, &prepared, parallel).await?;
+        let doing = || Error::connect(format!("reading {:?}", sync.from.stream));
+        // most incremental loads find nothing: then nothing is staged
+        let nothing = reading.mode == Mode::Incremental
+            && prepared.shape.changes.is_empty()
+            && !stage::any(&mut parts).await.map_err(doing())?;
+        let moved = if nothing {
+            Moved { resume: parts.first().and_then(|part| part.resume()), ..Moved::default() }
+        } else {
+            let writers =
+                load.stage(&prepared.shape, parts.len()).await.map_err(Error::connect("staging"))?;
+            self.phase(Phase::Write);
+            self.move_rows(&mut prepared, parts, writers).await?
+        };
         self.phase(Phase::Finish);
         self.finish(load, &reading, prepared, moved, cursor).await
     }
@@ -201,7 +223,7 @@ impl Session<'_> {
         reading: &Reading,
         prepared: &Prepared,
         parallel: usize,
-    ) -> Result<Vec<Box<dyn syncline_connect::source::Part>>, Error> {
+    ) -> Result<Vec<Box<dyn Part>>, Error> {
         let scan = Scan {
             read: read(self.table, reading, &prepared.projection.columns),
             parts: parallel.min(self.table.database.facts().writers_max),
@@ -216,8 +238,8 @@ impl Session<'_> {
     async fn move_rows(
         &mut self,
         prepared: &mut Prepared,
-        parts: Vec<Box<dyn syncline_connect::source::Part>>,
-        writers: Vec<Box<dyn database::Writer>>,
+        parts: Vec<Box<dyn Part>>,
+        writers: Vec<Box<dyn Writer>>,
     ) -> Result<Moved, Error> {
         let progress = Arc::new(Progress::default());
         let columns = &prepared.projection.columns;
@@ -255,15 +277,19 @@ impl Session<'_> {
         let failed = std::mem::take(&mut moved.failed);
         let mut staged = moved.staged;
         let keyed = !self.table.match_on.is_empty() && sync.write != Write::Append;
-        if keyed && !prepared.shape.key_is_total {
+        if staged > 0 && keyed && !prepared.shape.key_is_total {
             staged -= self.exclude_doubtful(load).await?;
         }
         prepared.commit.staged = staged;
         let approved = self.engine.store.approval(&sync.name).await?;
         prepared.commit.approved = approved;
-        let held = self.guard_replace(load, &mut prepared, staged).await?;
-        if sync.deletes.detect == Detect::Keys && prepared.commit.absent == Absent::Unknown {
-            self.stage_gone(load, &mut prepared).await?;
+        self.guard_replace(load, &mut prepared, staged).await?;
+        if prepared.commit.absent == Absent::Unknown && prepared.commit.merge.how != How::Replace {
+            let (absent, note) = keys::stage_gone(self.table, load).await?;
+            prepared.commit.absent = absent;
+            if let Some(note) = note {
+                self.note(note);
+            }
         }
         self.park(failed, true).await?;
         let position = position(&moved, cursor.as_ref());
@@ -281,49 +307,37 @@ impl Session<'_> {
         }
         let tombstones_stay = prepared.commit.merge.gone == Gone::Stay;
         self.account(&outcome, staged, tombstones_stay);
-        let held = held.or(outcome.held);
         let removed = outcome.absent_deleted > 0 || prepared.commit.merge.how == How::Replace;
-        self.record(held, (!load.remembers()).then_some(stored), approved.is_some() && removed, reading).await
+        let cursor = (!load.remembers()).then_some(stored);
+        self.record(outcome.held, cursor, approved.is_some() && removed, reading).await
     }
 
-    /// Replacing a table removes what was not staged: when that is too much for the guard, rows are merged and nothing is
-    /// removed.
+    /// Replacing a table removes what was not staged: when that is too much for the guard, rows are merged instead, and the
+    /// merge holds what is gone, record by record.
     async fn guard_replace(
         &mut self,
         load: &mut dyn Load,
         prepared: &mut Prepared,
         staged: u64,
-    ) -> Result<Option<database::Held>, Error> {
+    ) -> Result<(), Error> {
         if prepared.commit.merge.how != How::Replace || load.table().is_none() {
-            return Ok(None);
+            return Ok(());
         }
         let known = load.known().await.map_err(Error::connect("counting the table's records"))?;
         let gone = known.saturating_sub(staged);
         let deletes = &self.table.sync.deletes;
         let Verdict::Hold(reason) = guard::judge(deletes, gone, known, staged, prepared.commit.approved)
         else {
-            return Ok(None);
+            return Ok(());
         };
-        if self.table.match_on.is_empty() {
+        if self.table.match_on.is_empty() || !self.table.database.facts().merges {
             return Err(Error::Held { gone, reason });
         }
         self.note(
             "the table is not replaced, because too many records are gone: rows are merged instead".into(),
         );
         prepared.commit.merge.how = How::Merge;
-        prepared.commit.absent = Absent::Unknown;
-        Ok(Some(database::Held { count: gone, reason, keys: Vec::new() }))
-    }
-
-    async fn stage_gone(&mut self, load: &mut dyn Load, prepared: &mut Prepared) -> Result<(), Error> {
-        if load.table().is_none() {
-            return Ok(());
-        }
-        let gone = super::keys::gone(self.table, &prepared.shape).await?;
-        if gone.iter().any(|batch| !batch.is_empty()) {
-            load.stage_gone(gone).await.map_err(Error::connect("staging keys of records that are gone"))?;
-            prepared.commit.absent = Absent::Named;
-        }
+        prepared.commit.absent = Absent::Unstaged;
         Ok(())
     }
 
@@ -332,8 +346,7 @@ impl Session<'_> {
         let doubtful =
             load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
         let mut failed = Vec::new();
-        let problem =
-            |code, message: &str| syncline_core::mapping::RecordProblem { code, message: message.into() };
+        let problem = |code, message: &str| RecordProblem { code, message: message.into() };
         for key in &doubtful.keys {
             let key = key.iter().map(|text| Value::Text(text.clone().into())).collect();
             failed.push(Failed {
@@ -351,139 +364,76 @@ impl Session<'_> {
         Ok(excluded)
     }
 
-    fn account(&mut self, outcome: &Outcome, staged: u64, tombstones_stay: bool) {
-        let counts = &mut self.counts;
-        counts.created += outcome.created;
-        counts.updated += outcome.updated;
-        counts.deleted += outcome.tombstones_deleted + outcome.absent_deleted;
-        counts.read += outcome.absent_deleted;
-        let quiet = outcome.tombstones - outcome.tombstones_deleted;
-        if tombstones_stay {
-            counts.skipped += quiet;
-        } else {
-            counts.unchanged += quiet;
-        }
-        counts.unchanged += staged.saturating_sub(outcome.tombstones + outcome.created + outcome.updated);
-    }
-
-    /// Records what the load did, after it committed.
-    async fn record(
-        &mut self,
-        held: Option<database::Held>,
-        cursor: Option<Cursor>,
-        approval_used: bool,
-        reading: &Reading,
-    ) -> Result<(), Error> {
-        let now = self.engine.clock.now();
-        if let Some(held) = &held {
-            self.counts.held += held.count;
-            self.counts.read += held.count;
-        }
-        let rows = held.map(|held| self.held(&held, now)).unwrap_or_default();
-        let parked = self.engine.store.parked(Some(&self.table.sync.name), None, PARKED_MAX).await?;
-        // a complete listing has shown every record that is still there; what did not fail again is done
-        let settled = |p: &&Parked| p.run != self.run && reading.mode == Mode::Full;
-        let checkpoint = Checkpoint {
-            unparked: parked.iter().filter(settled).map(|p| p.identity).collect(),
-            held: (reading.mode == Mode::Full || !rows.is_empty()).then_some(rows),
-            approval_used,
-            counts: self.counts,
-            cursor,
-            at: now,
-            ..Checkpoint::default()
-        };
-        Ok(self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?)
-    }
-
-    /// The held records, as far as they are known one by one.
-    fn held(&self, held: &database::Held, now: jiff::Timestamp) -> Vec<Held> {
-        let one = |key: &Vec<String>| {
-            let values: Vec<_> = key.iter().map(|text| Value::Text(text.clone().into())).collect();
-            Some(Held {
-                sync: self.table.sync.name.clone(),
-                identity: Identity::of(&values, false).ok()?,
-                label: key.join(", "),
-                stream: self.table.sync.to.stream.clone(),
-                record_id: key.join(", "),
-                reason: held.reason.clone(),
-                since: now,
-                run: self.run,
-            })
-        };
-        held.keys.iter().filter_map(one).collect()
-    }
-
-    /// Records that failed are recorded before the cursor passes them.
-    async fn park(&mut self, failed: Vec<Failed>, from_source: bool) -> Result<(), Error> {
-        if failed.is_empty() {
-            return Ok(());
-        }
-        let now = self.engine.clock.now();
-        self.counts.parked += failed.len() as u64;
-        let ignore_case = self.table.sync.from.key.ignore_case;
-        let parked = failed.into_iter().map(|Failed { key, problem }| {
-            let identity = Identity::of(&key, ignore_case).ok();
-            let known = identity.and_then(|id| self.earlier.iter().find(|p| p.identity == id));
-            let attempts = known.map_or(0, |p| p.attempts) + 1;
-            Parked {
-                sync: self.table.sync.name.clone(),
-                identity: identity.unwrap_or_else(|| Identity::of_keyless(problem.code, &key)),
-                label: label(&key),
-                key: (identity.is_some() && from_source).then_some(key),
-                kind: None,
-                code: problem.code.into(),
-                message: problem.message,
-                attempts,
-                first_at: known.map_or(now, |p| p.first_at),
-                last_at: now,
-                retry_at: now.checked_add(parked_for(attempts)).unwrap_or(now),
-                run: self.run,
-            }
-        });
-        let parked = parked.collect();
-        let checkpoint = Checkpoint { parked, counts: self.counts, at: now, ..Checkpoint::default() };
-        Ok(self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?)
-    }
-
     /// Records that failed earlier are fetched by their keys and merged by a load of their own, which leaves the cursor
     /// where it is.
     async fn retry_parked(&mut self) -> Result<(), Error> {
-        let now = self.engine.clock.now();
-        let due: Vec<Parked> = self.earlier.iter().filter(|p| is_due(p, now)).cloned().collect();
+        // a look-up by key costs a database nothing, so nobody has to wait as in front of an API
+        let due: Vec<Parked> = self.earlier.iter().filter(|p| p.key.is_some()).cloned().collect();
         // a full load shows them all the same, and what is appended twice is there twice
         let full = self.table.sync.mode == Mode::Full || self.options.mode == Some(Mode::Full);
         if due.is_empty() || self.table.sync.write == Write::Append || (full && !self.options.only_parked) {
             return Ok(());
         }
         let mut load = self.open().await?;
-        let retried = self.retry(&mut *load, &due).await;
+        let keys: Vec<_> = due.iter().filter_map(|p| p.key.clone()).collect();
+        let retried = self.merge_keys(&mut *load, &keys, &[]).await;
         let closed = load.close().await;
-        retried?;
+        let failed = retried?;
+        let unparked = due.iter().map(|p| p.identity).collect();
+        let at = self.engine.clock.now();
+        let checkpoint = Checkpoint { unparked, counts: self.counts, at, ..Checkpoint::default() };
+        self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?;
+        self.park(failed, true).await?;
         closed.map_err(Error::connect("ending the retry of parked records"))
     }
 
-    async fn retry(&mut self, load: &mut dyn Load, due: &[Parked]) -> Result<(), Error> {
+    /// Loads records again that drifted, and removes those that the source does not have, as the sync's policy says.
+    async fn repair(&mut self, repair: &Repair) -> Result<(), Error> {
+        let mut load = self.open().await?;
+        let stays = self.table.gone(load.table()) == Gone::Stay;
+        let remove = if stays { &[] } else { repair.remove.as_slice() };
+        if remove.len() < repair.remove.len() {
+            let extra = repair.remove.len();
+            self.note(format!(
+                "{extra} records that the source does not have stay: this sync deletes nothing"
+            ));
+        }
+        let repaired = self.merge_keys(&mut *load, &repair.load, remove).await;
+        let closed = load.close().await;
+        let failed = repaired?;
+        self.park(failed, true).await?;
+        closed.map_err(Error::connect("ending the repair"))
+    }
+
+    /// Fetches records by their keys and merges them; removes those with the keys `remove`. The cursor stays where it is.
+    /// Returns the records that cannot be loaded.
+    async fn merge_keys(
+        &mut self,
+        load: &mut dyn Load,
+        keys: &[Vec<Value<'static>>],
+        remove: &[Vec<Value<'static>>],
+    ) -> Result<Vec<Failed>, Error> {
         if load.table().is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let reading =
             Reading { mode: Mode::Incremental, reason: None, from: None, overlap: Default::default() };
         let mut prepared = self.prepare(load.table(), &reading)?;
         prepared.shape.relayed = false;
         let mut writers = load.stage(&prepared.shape, 1).await.map_err(Error::connect("staging"))?;
-        let Some(mut writer) = writers.pop() else { return Ok(()) };
+        let Some(mut writer) = writers.pop() else { return Ok(Vec::new()) };
         let (mut staged, mut failed) = (0, Vec::new());
-        for group in due.chunks(FETCH_MAX) {
+        for group in keys.chunks(FETCH_MAX) {
             let fetch = Fetch {
                 stream: self.table.reads.clone(),
                 columns: prepared.projection.columns.clone(),
                 key: self.table.key.clone(),
                 tombstone: read(self.table, &reading, &[]).tombstone,
-                keys: group.iter().filter_map(|p| p.key.clone()).collect(),
+                keys: group.to_vec(),
             };
-            let batch =
-                self.table.source.fetch(fetch).await.map_err(Error::connect("fetching parked records"))?;
-            let Portion { read, .. } = Portion::from(batch.clone());
+            let doing = "fetching records by key";
+            let batch = self.table.source.fetch(fetch).await.map_err(Error::connect(doing))?;
+            let read = batch.len() as u64;
             self.counts.read += read;
             // the source has them no more: nothing is left to be retried
             let gone = (group.len() as u64).saturating_sub(read);
@@ -500,14 +450,21 @@ impl Session<'_> {
         }
         writer.finish().await.map_err(Error::connect("staging rows"))?;
         prepared.commit.staged = staged;
+        if !remove.is_empty() {
+            let batch = keys::batch(&prepared.shape, remove).map_err(|e| Error::mismatch(&e))?;
+            let doing = "staging keys of records that are gone";
+            load.stage_gone(vec![batch]).await.map_err(Error::connect(doing))?;
+            prepared.commit.absent = Absent::Named;
+        }
         let outcome =
-            load.commit(&prepared.commit).await.map_err(Error::connect("loading parked records"))?;
+            load.commit(&prepared.commit).await.map_err(Error::connect("merging records by key"))?;
         self.account(&outcome, staged, prepared.commit.merge.gone == Gone::Stay);
-        let unparked = due.iter().map(|p| p.identity).collect();
-        let at = self.engine.clock.now();
-        let checkpoint = Checkpoint { unparked, counts: self.counts, at, ..Checkpoint::default() };
-        self.engine.store.checkpoint(self.lease, self.run, checkpoint).await?;
-        self.park(failed, true).await
+        if let Some(held) = outcome.held {
+            self.counts.held += held.count;
+            self.counts.read += held.count;
+            self.note(format!("deletes are held: {}", held.reason));
+        }
+        Ok(failed)
     }
 
     fn prepare(&mut self, found: Option<&database::Table>, reading: &Reading) -> Result<Prepared, Error> {
@@ -520,46 +477,9 @@ impl Session<'_> {
         self.observer.event(&Event::Phase { phase });
     }
 
-    fn note(&mut self, text: String) {
+    pub(super) fn note(&mut self, text: String) {
         self.observer.event(&Event::Note { text: text.clone() });
         self.notes.push(text);
-    }
-
-    /// Closes the account and the run.
-    async fn close(mut self, result: Result<(), Error>, took: Duration) -> Result<Report, Error> {
-        let counts = self.counts;
-        let result = result.and_then(|()| {
-            let (read, accounted) = (counts.read, counts.accounted());
-            if counts.closed() { Ok(()) } else { Err(Error::Unbalanced { read, accounted }) }
-        });
-        let status = match &result {
-            Ok(()) if counts.parked + counts.held + counts.conflicted == 0 => Status::Succeeded,
-            Ok(()) => Status::Partial,
-            Err(Error::Cancelled) => Status::Cancelled,
-            Err(_) => Status::Failed,
-        };
-        let error = result.err();
-        let end = RunEnd {
-            status,
-            counts,
-            by_stream: Default::default(),
-            error: error.as_ref().map(|e| (e.code().to_owned(), e.chain())),
-            notes: std::mem::take(&mut self.notes),
-            at: self.engine.clock.now(),
-        };
-        let closed = self.engine.store.finish_run(self.lease, self.run, end).await;
-        self.observer.event(&Event::Finished {
-            sync: self.table.sync.name.clone(),
-            run: self.run,
-            status,
-            counts,
-            seconds: took.as_secs_f64(),
-            error: error.as_ref().map(Error::chain),
-        });
-        match (error, closed) {
-            (None, Err(store)) => Err(store.into()),
-            (error, _) => Ok(Report { run: self.run, status, counts, error }),
-        }
     }
 }
 
@@ -567,188 +487,4 @@ impl Session<'_> {
 fn position(moved: &Moved, before: Option<&Cursor>) -> Option<Position> {
     let told = Position::after_full(moved.resume.clone(), moved.highest.filter(|_| moved.last.is_none()));
     told.or_else(|| moved.last.clone()).or_else(|| before.and_then(|c| c.position.clone()))
-}
-
-/// What to list.
-pub(super) fn read(table: &Table, reading: &Reading, columns: &[String]) -> Read {
-    let from = &table.sync.from;
-    let full = reading.mode == Mode::Full;
-    Read {
-        stream: if full { table.reads_in_full.clone() } else { table.reads.clone() },
-        columns: columns.to_vec(),
-        key: table.key.clone(),
-        key_is_total: table.key_is_total,
-        cursor: from.cursor.clone(),
-        tombstone: from.tombstone.clone().filter(|_| from.tombstone_values.is_empty()),
-        from: reading.from.clone(),
-        overlap: reading.overlap,
-        lag: from.lag,
-        batch_rows: BATCH_ROWS,
-        batch_bytes: BATCH_BYTES,
-    }
-}
-
-/// Decides how the table is loaded: pure.
-///
-/// # Errors
-/// [`Error::Definition`]: the table does not fit any more.
-pub(super) fn prepare(
-    table: &Table,
-    found: Option<&database::Table>,
-    reading: &Reading,
-    options: &Options,
-    started_at: i64,
-) -> Result<Prepared, Error> {
-    let sync = &table.sync;
-    let decision = table.decide(found);
-    if !decision.problems.is_empty() {
-        let problem = |(column, message): &(String, String)| syncline_core::mapping::Problem {
-            path: format!("fields.{column}"),
-            message: format!("column {column:?} {message}"),
-            unknown: None,
-            warning: false,
-        };
-        let problems = decision.problems.iter().map(problem).collect();
-        return Err(Error::Definition { sync: sync.name.clone(), problems });
-    }
-    let full = reading.mode == Mode::Full;
-    let replaces = full && (sync.write == Write::Replace || options.prepurge);
-    // a swap would lose what hangs on the table, and marks that others or we have set
-    let marks = matches!(table.gone(found), Gone::Mark { .. }) && found.is_some();
-    let swaps =
-        replaces && !marks && sync.from.tombstone.is_none() && found.is_none_or(|t| t.dependents.is_empty());
-    let merges = table.database.facts().merges;
-    let first = full && found.is_none() && sync.from.tombstone.is_none();
-    // where a swap commits by itself, one whose cursor is lost would be followed by a second append of the same rows
-    let swap_is_safe = !merges || table.database.facts().dialect.transactional_ddl;
-    let how = if swaps || first || !merges {
-        let appends = sync.write == Write::Append && (found.is_some() || !swap_is_safe);
-        if appends { How::Append } else { How::Replace }
-    } else if sync.write == Write::Append {
-        How::Append
-    } else {
-        How::Merge
-    };
-    let mut shape = table.shape(&decision);
-    shape.takes_place = how == How::Replace;
-    let mirrors = sync.write == Write::Mirror || replaces;
-    // records that leave the filter are not read, so they look absent; they stay unless the sync says otherwise
-    let filtered = sync.from.filter.is_some() && !sync.deletes.out_of_filter && !replaces;
-    let absent = if full && how == How::Merge && !filtered && (mirrors || deletes(sync)) {
-        Absent::Unstaged
-    } else {
-        Absent::Unknown
-    };
-    let gone = match table.gone(found) {
-        Gone::Stay if replaces => Gone::Delete,
-        gone => gone,
-    };
-    let names: Vec<String> = shape.columns.iter().map(|c| c.name.clone()).collect();
-    let keep = |wanted: &Option<Vec<String>>, default: &dyn Fn(&String) -> bool| {
-        let listed = |name: &&String| wanted.as_ref().map_or_else(|| default(name), |w| w.contains(name));
-        names.iter().filter(listed).cloned().collect::<Vec<_>>()
-    };
-    let options_of = &sync.to.table;
-    let merge = Merge {
-        how,
-        update: keep(&options_of.update, &|name| !table.match_on.contains(name)),
-        insert: keep(&options_of.insert, &|_| true),
-        update_when: options_of.update_when.clone(),
-        gone,
-    };
-    let fields = table.destination_fields(&decision, found);
-    shape.key_is_total = table.keys_stay_apart(&fields);
-    let copy = copy_plan(table, &decision, &fields);
-    shape.relayed = copy.is_some();
-    let projection = projection(table, &decision, fields, reading);
-    let commit = Commit {
-        merge,
-        absent,
-        guard: sync.deletes.clone(),
-        approved: None,
-        after: options_of.after.clone(),
-        reindex: options.reindex,
-        cursor: None,
-        started_at,
-        staged: 0,
-    };
-    Ok(Prepared { shape, commit, projection, copy })
-}
-
-fn deletes(sync: &syncline_core::sync::Sync) -> bool {
-    sync.deletes.policy != syncline_core::sync::DeletePolicy::Ignore
-}
-
-/// How tuples can be relayed: when the destination takes them, and every column that is not computed has the same type on
-/// both sides.
-fn copy_plan(
-    table: &Table,
-    decision: &database::evolve::Decision,
-    fields: &[syncline_core::schema::Field],
-) -> Option<CopyPlan> {
-    let facts = table.database.facts();
-    if !facts.copies || table.stream.dialect != Some(facts.dialect.name) {
-        return None;
-    }
-    let mut outputs = Vec::new();
-    for ((from, column), field) in decision.from.iter().zip(&decision.columns).zip(fields) {
-        let loaded = &table.fields[*from];
-        match &loaded.from {
-            From::Column(name) => {
-                let native = table.stream.field(name)?.native.as_deref()?;
-                if native != column.declared || loaded.default.is_some() || loaded.required {
-                    return None;
-                }
-                outputs.push(Output::Column(name.clone()));
-            }
-            From::Expression(expr) => {
-                let usual = (facts.dialect.declare)(&column.kind, false);
-                let plain = usual == column.declared || column.declared.starts_with("character varying");
-                if !plain || loaded.required {
-                    return None;
-                }
-                outputs.push(Output::Computed(Box::new(Computed {
-                    expr: expr.clone(),
-                    field: field.clone(),
-                    declared: column.declared.clone(),
-                    default: loaded.default.clone(),
-                })));
-            }
-        }
-    }
-    let sync = &table.sync;
-    let tombstone = sync.from.tombstone.clone().map(|column| (column, sync.from.tombstone_values.clone()));
-    Some(CopyPlan { outputs, filter: sync.from.filter.clone(), tombstone })
-}
-
-fn projection(
-    table: &Table,
-    decision: &database::evolve::Decision,
-    fields: Vec<syncline_core::schema::Field>,
-    reading: &Reading,
-) -> Projection {
-    let columns = table.columns();
-    let at = |name: &String| columns.iter().position(|c| c == name);
-    let output = |from: &usize| {
-        let loaded = &table.fields[*from];
-        let from = project::Origin::of(&loaded.from, &columns)?;
-        Some(project::Output { from, default: loaded.default.clone(), required: loaded.required })
-    };
-    let sync = &table.sync;
-    let status = sync.from.tombstone.as_ref().filter(|_| !sync.from.tombstone_values.is_empty());
-    let read_before = match (&sync.write, &reading.from) {
-        (Write::Append, Some(Position { cursor, key })) if !key.is_empty() => {
-            sync.from.cursor.as_ref().and_then(at).map(|column| (column, cursor.clone()))
-        }
-        _ => None,
-    };
-    Projection {
-        fields: fields.into(),
-        outputs: decision.from.iter().filter_map(output).collect(),
-        filter: sync.from.filter.clone(),
-        key: table.key.iter().filter_map(at).collect(),
-        status: status.and_then(at).map(|at| (at, sync.from.tombstone_values.clone())),
-        read_before,
-        columns,
-    }
 }

@@ -5,15 +5,19 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use async_trait::async_trait;
 use syncline_connect::{
     database::{Rows, Writer},
-    source::{Failed, Part},
+    source::{Failed, Part, Portion},
 };
 use syncline_core::{
     cursor::{Position, ordinal},
     failpoint,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinSet,
+};
 
 use super::project::Projection;
 use crate::{Error, run::PARKED_MAX};
@@ -54,7 +58,38 @@ pub(super) struct Moving {
     pub(super) stream: String,
 }
 
-/// Moves every part into a stream of its own; there are at least as many streams as parts. The first failure stops all.
+/// A part whose first portion was looked at.
+struct Begun {
+    first: Option<Portion>,
+    rest: Box<dyn Part>,
+}
+
+#[async_trait]
+impl Part for Begun {
+    async fn next(&mut self) -> Result<Option<Portion>, syncline_connect::Error> {
+        match self.first.take() {
+            Some(portion) => Ok(Some(portion)),
+            None => self.rest.next().await,
+        }
+    }
+
+    fn resume(&self) -> Option<Position> {
+        self.rest.resume()
+    }
+}
+
+/// Whether the first part holds anything; what was read to find out is not lost.
+pub(super) async fn any(parts: &mut Vec<Box<dyn Part>>) -> Result<bool, syncline_connect::Error> {
+    let [_] = parts.as_slice() else { return Ok(true) };
+    let Some(mut rest) = parts.pop() else { return Ok(true) };
+    let first = rest.next().await?;
+    let any = first.is_some();
+    parts.push(if any { Box::new(Begun { first, rest }) } else { rest });
+    Ok(any)
+}
+
+/// Moves every part into a stream: each stream takes the next part when it is done with one, so that fewer streams than
+/// asked for lose nothing. The first failure stops all.
 pub(super) async fn move_rows(
     moving: Moving,
     parts: Vec<Box<dyn Part>>,
@@ -63,13 +98,11 @@ pub(super) async fn move_rows(
 ) -> Result<Moved, Error> {
     let moving = Arc::new(moving);
     let mut moves = JoinSet::new();
-    let mut writers = writers.into_iter();
-    let mut unused = Vec::new();
-    for part in parts {
-        let Some(writer) = writers.next() else { break };
-        moves.spawn(one(Arc::clone(&moving), part, writer));
+    // the last one first, as they are taken from the end
+    let parts = Arc::new(Mutex::new(parts.into_iter().rev().collect::<Vec<_>>()));
+    for writer in writers {
+        moves.spawn(one(Arc::clone(&moving), Arc::clone(&parts), writer));
     }
-    unused.extend(writers);
     let mut moved = Moved::default();
     loop {
         tokio::select! {
@@ -80,9 +113,6 @@ pub(super) async fn move_rows(
             },
             () = tokio::time::sleep(crate::progress::TICK) => tick(),
         }
-    }
-    for writer in unused {
-        writer.finish().await.map_err(Error::connect("ending the staging"))?;
     }
     Ok(moved)
 }
@@ -106,14 +136,33 @@ fn too_many(failed: usize) -> Result<(), Error> {
     if failed <= PARKED_MAX { Ok(()) } else { Err(Error::TooManyParked { limit: PARKED_MAX }) }
 }
 
-async fn one(
-    moving: Arc<Moving>,
-    mut part: Box<dyn Part>,
-    mut writer: Box<dyn Writer>,
-) -> Result<Moved, Error> {
-    let reading = || Error::connect(format!("reading {:?}", moving.stream));
+/// Parts that nobody has taken yet.
+type Parts = Arc<Mutex<Vec<Box<dyn Part>>>>;
+
+/// Moves one part after the other into a stream.
+async fn one(moving: Arc<Moving>, parts: Parts, mut writer: Box<dyn Writer>) -> Result<Moved, Error> {
     let writing = || Error::connect("staging rows");
     let mut moved = Moved::default();
+    loop {
+        let next = parts.lock().await.pop();
+        let Some(part) = next else { break };
+        part_into(&moving, part, &mut *writer, &mut moved).await?;
+    }
+    let counted = writer.finish().await.map_err(writing())?;
+    if counted != moved.staged {
+        return Err(Error::Miscounted { sent: moved.staged, counted });
+    }
+    Ok(moved)
+}
+
+async fn part_into(
+    moving: &Moving,
+    mut part: Box<dyn Part>,
+    writer: &mut dyn Writer,
+    moved: &mut Moved,
+) -> Result<(), Error> {
+    let reading = || Error::connect(format!("reading {:?}", moving.stream));
+    let writing = || Error::connect("staging rows");
     while let Some(portion) = part.next().await.map_err(reading())? {
         if *moving.cancel.borrow() {
             return Err(Error::Cancelled);
@@ -147,10 +196,6 @@ async fn one(
         writer.write(rows).await.map_err(writing())?;
         failpoint!("engine.load.staging", Error::failpoint);
     }
-    let counted = writer.finish().await.map_err(writing())?;
-    if counted != moved.staged {
-        return Err(Error::Miscounted { sent: moved.staged, counted });
-    }
-    moved.resume = part.resume();
-    Ok(moved)
+    moved.resume = part.resume().or(moved.resume.take());
+    Ok(())
 }

@@ -142,6 +142,7 @@ impl<'a> Bench<'a> {
             sync: SYNC.into(),
             table: self.kit.written(&self.table),
             lock_timeout: Duration::from_secs(20),
+            replaces: self.shape.takes_place,
             dry: false,
         }
     }

@@ -5,8 +5,10 @@ use syncline_core::{batch::RecordOp, schema::FieldType, value::Value};
 use super::{Bench, Kit, TIME, Table, at, fine, int, text};
 
 pub(super) async fn run(kit: &dyn Kit) {
-    changes_while_reading(kit).await;
-    a_full_read_hands_over(kit).await;
+    if kit.guarantees().snapshots {
+        changes_while_reading(kit).await;
+        a_full_read_hands_over(kit).await;
+    }
     a_listing_given_up(kit).await;
     tombstones(kit).await;
     nothing_is_written(kit).await;
@@ -77,7 +79,7 @@ async fn a_full_read_hands_over(kit: &dyn Kit) {
 
 async fn a_listing_given_up(kit: &dyn Kit) {
     let bench = Bench::new(kit, table("given_up"), rows(50)).await;
-    for key_is_total in [true, false] {
+    for key_is_total in [bench.keys, false] {
         let mut request = bench.full();
         (request.batch_rows, request.key_is_total) = (1, key_is_total);
         let mut reader = bench.open(&request).await;

@@ -77,6 +77,15 @@ impl Table {
     }
 }
 
+/// What a system guarantees beyond its records. A database guarantees all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guarantees {
+    /// It keeps keys unique and whole, lists in their order, and tells its constraints and indexes.
+    pub keys: bool,
+    /// It can be read while it changes; otherwise a listing that a change falls into is an error.
+    pub snapshots: bool,
+}
+
 /// A real system to make tables in. Its methods panic when the system does not play along.
 #[async_trait]
 pub trait Kit: Send + Sync {
@@ -106,6 +115,16 @@ pub trait Kit: Send + Sync {
     fn odd_name(&self) -> &'static str {
         "Größe 🙂"
     }
+
+    /// What the system guarantees.
+    fn guarantees(&self) -> Guarantees {
+        Guarantees { keys: true, snapshots: true }
+    }
+
+    /// Whether names may hold any character. False where the way to the system is not Unicode (some ODBC drivers).
+    fn takes_any_name(&self) -> bool {
+        true
+    }
 }
 
 /// Runs the suite.
@@ -127,13 +146,14 @@ struct Bench {
     table: Table,
     stream: String,
     rows: Vec<Vec<Value<'static>>>,
+    keys: bool,
 }
 
 impl Bench {
     async fn new(kit: &dyn Kit, table: Table, rows: Vec<Vec<Value<'static>>>) -> Self {
         let stream = kit.create(&table).await;
         kit.insert(&table, &rows).await;
-        Self { source: kit.source().await, table, stream, rows }
+        Self { source: kit.source().await, table, stream, rows, keys: kit.guarantees().keys }
     }
 
     /// A full read of all columns by the table's primary key.
@@ -142,7 +162,7 @@ impl Bench {
             stream: self.stream.clone(),
             columns: self.table.columns.iter().map(|f| f.name.clone()).collect(),
             key: self.table.primary_key.clone(),
-            key_is_total: !self.table.primary_key.is_empty(),
+            key_is_total: self.keys && !self.table.primary_key.is_empty(),
             cursor: None,
             tombstone: None,
             from: None,
@@ -180,6 +200,11 @@ impl Bench {
         assert!(again.is_none(), "{}: a finished listing stays finished", self.stream);
         listing.resume = reader.resume();
         listing
+    }
+
+    /// Rows of a full listing as they are compared: in the order in which they came, unless the system keeps none.
+    fn in_order(&self, rows: Vec<Vec<Value<'static>>>) -> Vec<Vec<Value<'static>>> {
+        if self.keys { rows } else { sort_any(rows) }
     }
 
     /// The rows ordered by these columns, without those in which the first is null.

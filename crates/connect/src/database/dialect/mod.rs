@@ -3,6 +3,8 @@
 //!
 //! Names go through [`Dialect::quote`] and nothing else; values never appear in a statement (they are bound, or staged).
 
+pub mod compare;
+pub mod files;
 mod merge;
 pub mod mysql;
 pub mod postgres;

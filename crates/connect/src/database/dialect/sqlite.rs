@@ -176,7 +176,14 @@ mod tests {
             SQLITE.widen_column(&table, &shape.columns[2]),
             SQLITE.drop_table(&table),
         ]);
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r##"
+        CREATE TABLE "t""; x" ("a" INTEGER NOT NULL, "or""der" TEXT NOT NULL, "v" DECIMAL_TEXT(14,2), "at" TIMESTAMP, PRIMARY KEY ("a", "or""der"))
+        CREATE TABLE "t""; x" ("a" INTEGER NOT NULL)
+        CREATE TEMPORARY TABLE "s1" ("a" INTEGER, "or""der" TEXT, "v" DECIMAL_TEXT(14,2), "at" TIMESTAMP, "syncline_tombstone" boolean)
+        ALTER TABLE "t""; x" ADD "v" DECIMAL_TEXT(14,2)
+
+        DROP TABLE IF EXISTS "t""; x"
+        "##);
     }
 
     #[test]
@@ -194,7 +201,19 @@ mod tests {
             FieldType::Json,
             FieldType::List(Box::new(FieldType::Int64)),
         ];
-        assert_snapshot!(lines(kinds.map(|kind| declare(&kind, false))), @"");
+        assert_snapshot!(lines(kinds.map(|kind| declare(&kind, false))), @r##"
+        BOOLEAN
+        INTEGER
+        DOUBLE
+        DECIMAL_TEXT
+        BLOB
+        DATE
+        TIME
+        TIMESTAMP WITHOUT TIME ZONE
+        UUID
+        JSON_TEXT
+        JSON_TEXT
+        "##);
     }
 
     #[test]
@@ -202,7 +221,11 @@ mod tests {
         let sql = merged(&Gone::Stay, false, |m| {
             vec![m.update().unwrap_or_default(), m.insert_new(), m.insert_all()]
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r##"
+        UPDATE "t""; x" AS d SET "v" = s."v", "at" = s."at" FROM "s1" AS s WHERE d."a" = s."a" AND d."or""der" = s."or""der" AND (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at")))) AND (s.at > d.at)
+        INSERT INTO "t""; x" ("a", "or""der", "v", "at") SELECT s."a", s."or""der", s."v", s."at" FROM "s1" AS s WHERE NOT EXISTS (SELECT 1 FROM "t""; x" AS d WHERE d."a" = s."a" AND d."or""der" = s."or""der")
+        INSERT INTO "t""; x" ("a", "or""der", "v", "at") SELECT s."a", s."or""der", s."v", s."at" FROM "s1" AS s
+        "##);
     }
 
     #[test]
@@ -211,7 +234,12 @@ mod tests {
             let remove = m.remove(Which::Tombstones).unwrap_or_default();
             vec![m.update().unwrap_or_default(), m.insert_new(), m.count_tombstones(), remove]
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r##"
+        UPDATE "t""; x" AS d SET "v" = s."v", "at" = s."at" FROM "s1" AS s WHERE d."a" = s."a" AND d."or""der" = s."or""der" AND s."syncline_tombstone" <> 1 AND (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at")))) AND (s.at > d.at)
+        INSERT INTO "t""; x" ("a", "or""der", "v", "at") SELECT s."a", s."or""der", s."v", s."at" FROM "s1" AS s WHERE s."syncline_tombstone" <> 1 AND NOT EXISTS (SELECT 1 FROM "t""; x" AS d WHERE d."a" = s."a" AND d."or""der" = s."or""der")
+        SELECT count(*) FROM "s1" AS s WHERE s."syncline_tombstone" = 1
+        DELETE FROM "t""; x" AS d WHERE EXISTS (SELECT 1 FROM "s1" AS s WHERE s."a" = d."a" AND s."or""der" = d."or""der" AND s."syncline_tombstone" = 1)
+        "##);
     }
 
     #[test]
@@ -228,7 +256,13 @@ mod tests {
                 remove(Which::Named(&gone)),
             ]
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r##"
+        SELECT count(*) FROM "t""; x" AS d
+        SELECT count(*) FROM "t""; x" AS d WHERE NOT EXISTS (SELECT 1 FROM "s1" AS s WHERE s."a" = d."a" AND s."or""der" = d."or""der")
+        SELECT CAST(d."a" AS TEXT), CAST(d."or""der" AS TEXT) FROM "t""; x" AS d WHERE NOT EXISTS (SELECT 1 FROM "s1" AS s WHERE s."a" = d."a" AND s."or""der" = d."or""der") LIMIT 3
+        DELETE FROM "t""; x" AS d WHERE NOT EXISTS (SELECT 1 FROM "s1" AS s WHERE s."a" = d."a" AND s."or""der" = d."or""der")
+        DELETE FROM "t""; x" AS d WHERE EXISTS (SELECT 1 FROM "g1" AS g WHERE g."a" = d."a" AND g."or""der" = d."or""der")
+        "##);
     }
 
     #[test]
@@ -239,16 +273,35 @@ mod tests {
                 vec![m.update().unwrap_or_default(), remove, m.count_known()]
             })
         });
-        assert_snapshot!(lines(sql), @"");
+        assert_snapshot!(lines(sql), @r##"
+        UPDATE "t""; x" AS d SET "v" = s."v", "at" = s."at", "gone" = NULL FROM "s1" AS s WHERE d."a" = s."a" AND d."or""der" = s."or""der" AND (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at"))) OR d."gone" IS NOT NULL) AND (s.at > d.at)
+        UPDATE "t""; x" AS d SET "gone" = strftime('%Y-%m-%d %H:%M:%f000Z', 'now') WHERE NOT EXISTS (SELECT 1 FROM "s1" AS s WHERE s."a" = d."a" AND s."or""der" = d."or""der") AND d."gone" IS NULL
+        SELECT count(*) FROM "t""; x" AS d WHERE d."gone" IS NULL
+        UPDATE "t""; x" AS d SET "v" = s."v", "at" = s."at", "gone" = 0 FROM "s1" AS s WHERE d."a" = s."a" AND d."or""der" = s."or""der" AND (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at"))) OR d."gone" = 1) AND (s.at > d.at)
+        UPDATE "t""; x" AS d SET "gone" = 1 WHERE NOT EXISTS (SELECT 1 FROM "s1" AS s WHERE s."a" = d."a" AND s."or""der" = d."or""der") AND (d."gone" IS NULL OR d."gone" <> 1)
+        SELECT count(*) FROM "t""; x" AS d WHERE (d."gone" IS NULL OR d."gone" <> 1)
+        "##);
     }
 
     #[test]
     fn previews() {
         let sql = merged(&Gone::Stay, false, |m| {
             let (changed, list) = (m.count_changed(), m.list_changed(2));
-            vec![m.count_new(), m.list_new(2, true), changed.unwrap_or_default(), list.unwrap_or_default()]
+            vec![
+                m.count_new(),
+                m.list_new(2, true),
+                m.list_new(2, false),
+                changed.unwrap_or_default(),
+                list.unwrap_or_default(),
+            ]
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r##"
+        SELECT count(*) FROM "s1" AS s WHERE NOT EXISTS (SELECT 1 FROM "t""; x" AS d WHERE d."a" = s."a" AND d."or""der" = s."or""der")
+        SELECT CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."v" AS TEXT), CAST(s."at" AS TEXT) FROM "s1" AS s WHERE NOT EXISTS (SELECT 1 FROM "t""; x" AS d WHERE d."a" = s."a" AND d."or""der" = s."or""der") LIMIT 2
+        SELECT CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(s."v" AS TEXT), CAST(s."at" AS TEXT) FROM "s1" AS s LIMIT 2
+        SELECT count(*) FROM "s1" AS s JOIN "t""; x" AS d ON d."a" = s."a" AND d."or""der" = s."or""der" WHERE (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at")))) AND (s.at > d.at)
+        SELECT CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT), CAST(d."v" AS TEXT), CAST(d."at" AS TEXT), CAST(s."v" AS TEXT), CAST(s."at" AS TEXT) FROM "s1" AS s JOIN "t""; x" AS d ON d."a" = s."a" AND d."or""der" = s."or""der" WHERE (d."v" IS NOT s."v" OR (d."at" IS NOT s."at" AND (s."at" IS NULL OR syncline_instant(d."at") IS NOT syncline_instant(s."at")))) AND (s.at > d.at) LIMIT 2
+        "##);
     }
 
     #[test]
@@ -257,7 +310,13 @@ mod tests {
             let keyless = [m.count_keyless(), m.delete_keyless()];
             keyless.into_iter().chain([m.count_doubled(), m.list_doubled(2), m.delete_doubled()]).collect()
         });
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r##"
+        SELECT count(*) FROM "s1" AS s WHERE s."a" IS NULL OR s."or""der" IS NULL
+        DELETE FROM "s1" AS s WHERE s."a" IS NULL OR s."or""der" IS NULL
+        SELECT count(*), coalesce(sum(n), 0) FROM (SELECT count(*) AS n FROM "s1" AS s GROUP BY s."a", s."or""der" HAVING count(*) > 1) AS c
+        SELECT CAST(s."a" AS TEXT), CAST(s."or""der" AS TEXT) FROM "s1" AS s GROUP BY s."a", s."or""der" HAVING count(*) > 1 LIMIT 2
+        DELETE FROM "s1" AS s WHERE EXISTS (SELECT 1 FROM (SELECT s."a", s."or""der" FROM "s1" AS s GROUP BY s."a", s."or""der" HAVING count(*) > 1) AS c WHERE s."a" = c."a" AND s."or""der" = c."or""der")
+        "##);
     }
 
     #[test]
@@ -271,6 +330,13 @@ mod tests {
             SQLITE.save_state(&state, 7, 5, true),
             SQLITE.save_state(&state, 7, 5, false),
         ]);
-        assert_snapshot!(sql, @"");
+        assert_snapshot!(sql, @r##"
+        CREATE TABLE "syncline_state" ("sync" TEXT NOT NULL, "table_name" TEXT NOT NULL, "epoch" INTEGER NOT NULL, "position" TEXT, "started_at" INTEGER, PRIMARY KEY ("sync", "table_name"))
+        SELECT CAST("epoch" AS TEXT), CAST("position" AS TEXT), CAST("started_at" AS TEXT) FROM "syncline_state" WHERE "sync" = ?1 AND "table_name" = ?2
+        INSERT INTO "syncline_state" ("sync", "table_name", "epoch") VALUES (?1, ?2, 1)
+        UPDATE "syncline_state" SET "epoch" = "epoch" + 1 WHERE "sync" = ?1 AND "table_name" = ?2
+        UPDATE "syncline_state" SET "position" = ?1, "started_at" = 5 WHERE "sync" = ?2 AND "table_name" = ?3 AND "epoch" = 7
+        UPDATE "syncline_state" SET "started_at" = 5 WHERE "sync" = ?1 AND "table_name" = ?2 AND "epoch" = 7
+        "##);
     }
 }

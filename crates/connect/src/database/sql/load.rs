@@ -10,7 +10,10 @@ use syncline_core::{
     value::hex,
 };
 
-use super::{Link, Server, Stage};
+use super::{
+    Link, Server, Stage,
+    preview::{created, updated},
+};
 use crate::{
     Error,
     database::{
@@ -53,6 +56,7 @@ impl Tables {
         Stage {
             table: &self.table,
             exists: self.found.is_some(),
+            indexed: self.found.as_ref().is_some_and(|t| t.stream.is_unique(&self.shape.key)),
             staging: &self.staging,
             shape: &self.shape,
             in_session: self.dry,
@@ -95,9 +99,8 @@ fn read_state(row: &[Option<String>]) -> Result<State, Error> {
 }
 
 impl<S: Server> Loading<S> {
-    pub(super) async fn open(server: Arc<S>, claim: &Claim) -> Result<Self, Error> {
-        let mut link = server.connect().await?;
-        let (table, _) = server.find(&mut link, &claim.table).await?;
+    pub(super) async fn open(server: Arc<S>, mut link: S::Link, claim: &Claim) -> Result<Self, Error> {
+        let table = server.locate(&mut link, &claim.table).await?;
         if !server.dialect().name_max.holds(&table.name) {
             let message = format!("table {:?}: names have at most {}", table.name, server.dialect().name_max);
             return Err(Error::new(Kind::Definition, message));
@@ -105,8 +108,11 @@ impl<S: Server> Loading<S> {
         if !claim.dry {
             server.lock(&mut link, &table, claim.lock_timeout).await?;
         }
-        // described again, now that nobody else changes it
-        let (table, found) = server.find(&mut link, &claim.table).await?;
+        // described now that nobody else changes it
+        let (table, mut found) = server.find(&mut link, &claim.table).await?;
+        if let (Some(found), true) = (&mut found, claim.replaces) {
+            found.dependents.extend(server.dependents(&mut link, &table).await?);
+        }
         let (epoch, state) = if claim.dry {
             (None, state(&*server, &mut link, &claim.sync, &table).await?)
         } else {
@@ -279,14 +285,8 @@ impl<S: Server> Loading<S> {
         if self.tables.shape.takes_place && how == How::Replace {
             return Ok(());
         }
-        for sql in self
-            .tables
-            .shape
-            .changes
-            .iter()
-            .filter_map(|c| self.render(c, &self.tables.table))
-            .collect::<Vec<_>>()
-        {
+        let changes = self.tables.shape.changes.iter();
+        for sql in changes.filter_map(|c| self.render(c, &self.tables.table)).collect::<Vec<_>>() {
             self.run(&sql).await.map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
         }
         Ok(())
@@ -336,7 +336,10 @@ impl<S: Server> Loading<S> {
                 if let Some(sql) = update {
                     outcome.updated = self.run(&sql).await?;
                 }
-                outcome.created = self.run(&insert).await?;
+                // where every living row has changed one, none is new
+                if outcome.updated + outcome.tombstones < commit.staged {
+                    outcome.created = self.run(&insert).await?;
+                }
                 if let Some(sql) = remove {
                     outcome.tombstones_deleted = self.run(&sql).await?;
                 }
@@ -497,10 +500,13 @@ impl<S: Server> Load for Loading<S> {
 
     async fn preview(&mut self, commit: &Commit, limit: usize) -> Result<Preview, Error> {
         let mut preview = Preview::default();
+        if self.tables.shape.tombstones {
+            let count = self.merge(commit).count_tombstones();
+            preview.tombstones = self.count(&count).await?;
+        }
         let merge = self.merge(commit);
-        let keyed = commit.merge.how != How::Append && self.tables.found.is_some();
-        if !keyed {
-            preview.created = commit.staged;
+        if commit.merge.how == How::Append || self.tables.found.is_none() {
+            preview.created = commit.staged.saturating_sub(preview.tombstones);
             // without a key every row is new
             let list = merge.list_new(limit, false);
             let rows = self.link.query(&list, &[]).await?;
@@ -509,17 +515,10 @@ impl<S: Server> Load for Loading<S> {
         }
         let (new, changed) = (merge.count_new(), merge.count_changed());
         let (list_new, list_changed) = (merge.list_new(limit, true), merge.list_changed(limit));
-        let tombstones = self.tables.shape.tombstones.then(|| {
-            (
-                merge.count_tombstones(),
-                merge.count_gone(Which::Tombstones),
-                merge.list_gone(Which::Tombstones, limit),
-            )
-        });
-        let absent = self
-            .which(commit.absent)
-            .filter(|_| commit.merge.gone != Gone::Stay)
-            .map(|which| (merge.count_gone(which), merge.list_gone(which, limit)));
+        let removes = commit.merge.gone != Gone::Stay;
+        let told = |which| (merge.count_gone(which), merge.list_gone(which, limit));
+        let tombstones = (self.tables.shape.tombstones && removes).then(|| told(Which::Tombstones));
+        let absent = self.which(commit.absent).filter(|_| removes).map(told);
         let known = merge.count_known();
         preview.known = self.count(&known).await?;
         preview.created = self.count(&new).await?;
@@ -533,8 +532,7 @@ impl<S: Server> Load for Loading<S> {
             }
         }
         let mut lists = Vec::new();
-        if let Some((all, gone, list)) = tombstones.filter(|_| commit.merge.gone != Gone::Stay) {
-            preview.tombstones = self.count(&all).await?;
+        if let Some((gone, list)) = tombstones {
             preview.deleted += self.count(&gone).await?;
             lists.push(list);
         }
@@ -561,7 +559,7 @@ impl<S: Server> Load for Loading<S> {
             if replaces {
                 server.before_swap(&mut self.link, &self.tables.stage()).await?;
             } else {
-                server.staged(&mut self.link, &self.tables.staging).await?;
+                server.staged(&mut self.link, &self.tables.stage()).await?;
             }
         }
         if !server.dialect().transactional_ddl {
@@ -596,21 +594,4 @@ impl<S: Server> Load for Loading<S> {
         }
         Ok(())
     }
-}
-
-fn created(shape: &Shape, commit: &Commit, row: Vec<Option<String>>) -> Previewed {
-    let mut cells = row.into_iter();
-    let key = cells.by_ref().take(shape.key.len()).map(Option::unwrap_or_default).collect();
-    let changes =
-        commit.merge.insert.iter().cloned().zip(cells).map(|(name, new)| (name, None, new)).collect();
-    Previewed { action: "create", key, changes }
-}
-
-fn updated(shape: &Shape, commit: &Commit, row: Vec<Option<String>>) -> Previewed {
-    let columns = &commit.merge.update;
-    let mut cells = row.into_iter();
-    let key = cells.by_ref().take(shape.key.len()).map(Option::unwrap_or_default).collect();
-    let old: Vec<_> = cells.by_ref().take(columns.len()).collect();
-    let changes = columns.iter().cloned().zip(old.into_iter().zip(cells)).map(|(n, (o, w))| (n, o, w));
-    Previewed { action: "update", key, changes: changes.filter(|(_, old, new)| old != new).collect() }
 }

@@ -1,22 +1,32 @@
 //! The load that all SQL databases share. What is different comes in as a [`Server`].
 
 mod load;
+mod preview;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
 use super::{
     Claim, Database, Facts, Load, Shape, State, Table, Writer,
     dialect::{Dialect, Named},
 };
-use crate::Error;
+use crate::{
+    Error,
+    compare::{Side, Subject},
+};
 
 /// A session with a database. All statements of a load go through one.
 #[async_trait]
 pub trait Link: Send + Sync {
     /// Runs a statement; returns how many rows it touched.
     async fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Error>;
+
+    /// Whether the session can still be used, as far as is known.
+    fn is_open(&self) -> bool {
+        true
+    }
 
     /// Runs a query whose columns are texts; at most [`super::NAMED_MAX`] rows and some, by its own `LIMIT`.
     async fn query(&mut self, sql: &str, parameters: &[&str]) -> Result<Vec<Vec<Option<String>>>, Error>;
@@ -39,6 +49,16 @@ pub trait Server: Send + Sync + 'static {
 
     /// Finds the table that the user calls `table`: its real name, and its description if it is there.
     async fn find(&self, link: &mut Self::Link, table: &str) -> Result<(Named, Option<Table>), Error>;
+
+    /// The real name of a table, without its description.
+    async fn locate(&self, link: &mut Self::Link, table: &str) -> Result<Named, Error> {
+        Ok(self.find(link, table).await?.0)
+    }
+
+    /// What hangs on the table and would not survive a swap, as far as [`find`](Self::find) does not tell.
+    async fn dependents(&self, _link: &mut Self::Link, _table: &Named) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
 
     /// Names of at most 1,000 tables.
     async fn tables(&self, link: &mut Self::Link) -> Result<Vec<String>, Error>;
@@ -75,7 +95,7 @@ pub trait Server: Send + Sync + 'static {
     ) -> Result<Vec<Box<dyn Writer>>, Error>;
 
     /// Prepares the merge: statistics of the staging table.
-    async fn staged(&self, _link: &mut Self::Link, _staging: &Named) -> Result<(), Error> {
+    async fn staged(&self, _link: &mut Self::Link, _stage: &Stage<'_>) -> Result<(), Error> {
         Ok(())
     }
 
@@ -95,6 +115,11 @@ pub trait Server: Send + Sync + 'static {
     /// Rebuilds the table's indexes, outside a transaction.
     async fn reindex(&self, link: &mut Self::Link, table: &Named) -> Result<(), Error>;
 
+    /// Opens one side of a comparison, see [`Database::side`].
+    async fn side(&self, _subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        Ok(None)
+    }
+
     /// Names who keeps a lock on the table, for the message of a time-out.
     async fn blocker(&self, _table: &Named) -> Option<String> {
         None
@@ -108,6 +133,8 @@ pub struct Stage<'a> {
     pub table: &'a Named,
     /// Whether it exists.
     pub exists: bool,
+    /// Whether it has a unique index on exactly the shape's key.
+    pub indexed: bool,
     /// The staging table.
     pub staging: &'a Named,
     /// What is staged.
@@ -117,32 +144,64 @@ pub struct Stage<'a> {
 }
 
 /// A [`Database`] over a [`Server`].
-#[derive(Debug)]
-pub struct Sql<S>(pub Arc<S>);
+pub struct Sql<S: Server> {
+    server: Arc<S>,
+    /// The session that asked last: a load that follows goes on with it.
+    idle: Mutex<Option<S::Link>>,
+}
+
+impl<S: Server> Sql<S> {
+    /// Connects to nothing yet.
+    pub fn new(server: S) -> Self {
+        Self { server: Arc::new(server), idle: Mutex::new(None) }
+    }
+
+    async fn link(&self) -> Result<S::Link, Error> {
+        let idle = self.idle.lock().await.take();
+        match idle.filter(Link::is_open) {
+            Some(link) => Ok(link),
+            None => self.server.connect().await,
+        }
+    }
+
+    async fn keep(&self, link: S::Link) {
+        *self.idle.lock().await = Some(link);
+    }
+}
 
 #[async_trait]
 impl<S: Server> Database for Sql<S> {
     fn facts(&self) -> Facts {
-        self.0.facts()
+        self.server.facts()
     }
 
     async fn describe(&self, table: &str) -> Result<Option<Table>, Error> {
-        let mut link = self.0.connect().await?;
-        Ok(self.0.find(&mut link, table).await?.1)
+        let mut link = self.link().await?;
+        let (_, found) = self.server.find(&mut link, table).await?;
+        self.keep(link).await;
+        Ok(found)
     }
 
     async fn tables(&self) -> Result<Vec<String>, Error> {
-        let mut link = self.0.connect().await?;
-        self.0.tables(&mut link).await
+        let mut link = self.link().await?;
+        let tables = self.server.tables(&mut link).await?;
+        self.keep(link).await;
+        Ok(tables)
     }
 
     async fn state(&self, sync: &str, table: &str) -> Result<Option<State>, Error> {
-        let mut link = self.0.connect().await?;
-        let (table, _) = self.0.find(&mut link, table).await?;
-        load::state(&*self.0, &mut link, sync, &table).await
+        let mut link = self.link().await?;
+        let table = self.server.locate(&mut link, table).await?;
+        let state = load::state(&*self.server, &mut link, sync, &table).await?;
+        self.keep(link).await;
+        Ok(state)
+    }
+
+    async fn side(&self, subject: &Subject) -> Result<Option<Box<dyn Side>>, Error> {
+        self.server.side(subject).await
     }
 
     async fn open(&self, claim: &Claim) -> Result<Box<dyn Load>, Error> {
-        Ok(Box::new(load::Loading::open(Arc::clone(&self.0), claim).await?))
+        Ok(Box::new(load::Loading::open(Arc::clone(&self.server), self.link().await?, claim).await?))
     }
 }
