@@ -209,7 +209,12 @@ fn check_limits(value: &Value<'_>, limits: &Limits) -> Result<(), String> {
             Ok(())
         }
         Value::Date(day) => check_year(i64::from(*day), limits),
+        Value::Timestamp { micros, .. } if limits.times.is_some_and(|(a, b)| !(a..=b).contains(micros)) => {
+            Err("the time is outside of what the type of the column holds".into())
+        }
         Value::Timestamp { micros, .. } => check_year(micros.div_euclid(DAY_MICROS), limits),
+        Value::Binary(bytes) => check_bytes(bytes.len(), limits),
+        Value::Json(text) if check_bytes(text.len(), limits).is_err() => check_bytes(text.len(), limits),
         Value::Json(text) if limits.valid_json => check_json(text),
         Value::Json(text) if limits.no_number && decimal::is_number(text) => Err(LOOKS_LIKE_A_NUMBER.into()),
         Value::Int64(v) => check_range(*v as f64, limits),
@@ -217,7 +222,22 @@ fn check_limits(value: &Value<'_>, limits: &Limits) -> Result<(), String> {
         Value::Float64(v) if limits.no_nan && v.is_nan() => Err("the number is NaN".into()),
         Value::Float64(v) => check_range(*v, limits),
         Value::Decimal(text) if limits.finite && !decimal::is_finite(text) => Err(NOT_FINITE.into()),
-        Value::Decimal(text) => text.trim().parse().map_or(Ok(()), |v| check_range(v, limits)),
+        Value::Decimal(text) => {
+            if let Some((whole, fraction)) = limits.digits {
+                to_decimal(Value::Decimal(text.as_ref().into()), Some(whole + fraction), Some(fraction))?;
+            }
+            text.trim().parse().map_or(Ok(()), |v| check_range(v, limits))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_bytes(length: usize, limits: &Limits) -> Result<(), String> {
+    match limits.bytes {
+        Some((_, most)) if length > most => Err(format!("the value has {length} bytes, {most} are allowed")),
+        Some((fewest, _)) if length < fewest => {
+            Err(format!("the value has {length} bytes, {fewest} are needed"))
+        }
         _ => Ok(()),
     }
 }
@@ -235,6 +255,15 @@ fn check_text(text: &str, limits: &Limits) -> Result<(), String> {
     if limits.no_number && decimal::is_number(text) {
         return Err(LOOKS_LIKE_A_NUMBER.into());
     }
+    if limits.no_space_at_end && text.ends_with(' ') {
+        return Err("the text ends with a space, which the type of the column does not keep".into());
+    }
+    if let Some(max) = limits.max_char
+        && text.chars().any(|c| c > max)
+    {
+        return Err("the text holds a character that the encoding of the column does not have".into());
+    }
+    check_bytes(text.len(), limits)?;
     if let Some(max) = limits.max_chars
         && text.len() > max
     {
@@ -378,6 +407,36 @@ mod tests {
         let text_as = |limits| convert(text("007"), &field(FieldType::Text, limits));
         assert!(text_as(Limits { no_number: true, ..Limits::default() }).is_err());
         assert!(text_as(Limits::default()).is_ok());
+    }
+
+    #[test]
+    fn what_a_type_cannot_hold() {
+        let with = |value: Value<'static>, kind: FieldType, limits: Limits| {
+            convert(value, &field(kind, limits)).map(drop)
+        };
+        let none = Limits::default;
+        let decimal = |text: &'static str| {
+            let any = FieldType::Decimal { precision: None, scale: None };
+            with(Value::Decimal(text.into()), any, Limits { digits: Some((3, 2)), ..none() })
+        };
+        assert_eq!(decimal("-999.990"), Ok(()));
+        assert!(decimal("1000").is_err() && decimal("0.001").is_err());
+        let short = || Limits { bytes: Some((2, 3)), ..none() };
+        for (value, fits) in [("ab", true), ("aä", true), ("ää", false), ("a", false)] {
+            assert_eq!(with(text(value), FieldType::Text, short()).is_ok(), fits, "{value}");
+            let bytes = Value::Binary(value.as_bytes().to_vec().into());
+            assert_eq!(with(bytes, FieldType::Binary, short()).is_ok(), fits, "{value}");
+        }
+        let plain = || Limits { max_char: Some('\u{ffff}'), no_space_at_end: true, ..none() };
+        for (value, fits) in [("€ ä", true), ("🙂", false), ("a ", false)] {
+            assert_eq!(with(text(value), FieldType::Text, plain()).is_ok(), fits, "{value}");
+        }
+        let zoned = FieldType::Timestamp { zoned: true };
+        for (micros, fits) in [(0, false), (1, true), (5, true), (6, false)] {
+            let value = Value::Timestamp { micros, zoned: true };
+            let limits = Limits { times: Some((1, 5)), ..none() };
+            assert_eq!(with(value, zoned.clone(), limits).is_ok(), fits, "{micros}");
+        }
     }
 
     #[test]

@@ -127,6 +127,18 @@ pub struct Limits {
     pub no_nan: bool,
     /// A text that looks like a number is refused: the system would store the number (`007` as 7).
     pub no_number: bool,
+    /// Most digits of a decimal before and after the point.
+    pub digits: Option<(u32, u32)>,
+    /// The highest character that the system's encoding has.
+    pub max_char: Option<char>,
+    /// Fewest and most bytes of a text (as UTF-8) or of bytes.
+    pub bytes: Option<(usize, usize)>,
+    /// The system cuts spaces at the end of a text off: such texts are refused.
+    pub no_space_at_end: bool,
+    /// First and last timestamp, in microseconds since 1970 UTC.
+    pub times: Option<(i64, i64)>,
+    /// Texts that differ in case, accents or spaces at their end may be the same to the system.
+    pub folds: bool,
     /// A text that the system stores as a link with address and description.
     pub hyperlink: bool,
     /// A value must be given.

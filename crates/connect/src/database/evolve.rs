@@ -60,11 +60,7 @@ pub fn decide(
     let filled = |field: &&Field| wanted.iter().any(|c| c.name == field.name);
     for field in table.stream.fields.iter().filter(|f| f.limits.required && !f.limits.read_only) {
         if !filled(&field) {
-            let statement = format!(
-                "ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL",
-                dialect.table(name),
-                dialect.quote(&field.name)
-            );
+            let statement = dialect.allow_null(name, &field.name, field.native.as_deref().unwrap_or("?"));
             let message = format!(
                 "must be given in every record and nothing is mapped to it; map it, or run: {statement}"
             );

@@ -124,6 +124,8 @@ pub struct Shape {
     pub columns: Vec<Column>,
     /// Columns that say "same record", by name, in key order; empty: none.
     pub key: Vec<String>,
+    /// No two rows have the same key, for the destination too, and none has a null in it: the staging table may rely on it.
+    pub key_is_total: bool,
     /// Whether every row has one more value at its end, a boolean: the record is gone (tombstone).
     pub tombstones: bool,
     /// Only [`Rows::Copy`] will come.
@@ -351,7 +353,8 @@ pub trait Load: Send {
     ///
     /// Durable when it returns `Ok`: all of it. After an error: nothing of it, except where the answer to the commit itself was
     /// lost ([`Kind::Unanswered`](crate::error::Kind::Unanswered)); the next load sees which from the cursor. Where the
-    /// database commits changes of tables by themselves (MySQL), those of [`Shape::changes`] stay.
+    /// database commits changes of tables by themselves (MySQL), those of [`Shape::changes`] stay, and a swap ([`How::Replace`])
+    /// is durable shortly before the cursor is: what fails between the two leaves the new rows with the old cursor.
     ///
     /// # Errors
     /// [`Kind::Locked`](crate::error::Kind::Locked) when the epoch is no longer ours, or a lock did not come in time.

@@ -2,10 +2,13 @@
 
 use std::{thread, time::Duration};
 
+use bytes::Bytes;
+use futures::StreamExt;
 use mysql_async::{
     BinaryProtocol, Conn, DriverError, OptsBuilder, Params, QueryResult, Row, Statement, Value,
     prelude::Queryable,
 };
+use tokio::sync::mpsc;
 
 use super::{
     config::{Settings, Tls},
@@ -19,6 +22,19 @@ const PATIENCE_SECONDS: u32 = 86_400;
 /// The server's view of all tables stays as it is now, until the transaction ends.
 pub(super) const SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reading: nothing can be written by mistake.
+    Read,
+    /// Loads.
+    Write,
+}
+
+/// What a session for loads does with values: nothing is changed silently, and a zero in a key is a zero.
+const STRICT: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+                      NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
+
 /// An open session. Dropping it closes the connection; a statement that still sends rows ends with it.
 pub(super) struct Session {
     /// There until the session is dropped.
@@ -27,6 +43,8 @@ pub(super) struct Session {
     streaming: bool,
     /// Whether the server is a MariaDB.
     pub(super) is_mariadb: bool,
+    /// Major and minor version of the server.
+    pub(super) version: (u32, u32),
 }
 
 impl Session {
@@ -35,9 +53,14 @@ impl Session {
     /// # Errors
     /// As [`error::of_connect`]; `Unreachable` when it takes longer than the time-out.
     pub(super) async fn connect(settings: &Settings) -> Result<Self, Error> {
+        Self::connect_for(settings, Access::Read).await
+    }
+
+    /// As [`connect`](Self::connect), for reading or writing.
+    pub(super) async fn connect_for(settings: &Settings, access: Access) -> Result<Self, Error> {
         let in_connection = |e: Error| e.context(format_args!("connection {:?}", settings.name));
         let timeout = settings.connect_timeout;
-        match tokio::time::timeout(timeout, Self::open(settings)).await {
+        match tokio::time::timeout(timeout, Self::open(settings, access)).await {
             Ok(session) => session.map_err(in_connection),
             Err(_) => Err(in_connection(
                 Error::new(
@@ -49,15 +72,35 @@ impl Session {
         }
     }
 
-    async fn open(settings: &Settings) -> Result<Self, Error> {
-        let conn = log_in(settings).await?;
-        let mut session = Self { conn: Some(conn), streaming: false, is_mariadb: false };
+    async fn open(settings: &Settings, access: Access) -> Result<Self, Error> {
+        let conn = log_in(settings, access).await?;
+        let mut session = Self { conn: Some(conn), streaming: false, is_mariadb: false, version: (0, 0) };
         let version = session.rows("SELECT VERSION()", Vec::new()).await?;
-        session.is_mariadb = text(version.first(), 0)?.contains("MariaDB");
-        for statement in set_up(session.is_mariadb, settings.statement_timeout) {
+        let version = text(version.first(), 0)?;
+        session.is_mariadb = version.contains("MariaDB");
+        session.version = version_of(&version);
+        // the limit of one statement is for questions: a load may be one statement
+        let timeout = settings.statement_timeout.filter(|_| access == Access::Read);
+        for statement in set_up(session.is_mariadb, timeout, access) {
             session.run(&statement).await?;
         }
+        if access == Access::Write {
+            session.plain_timestamps().await?;
+        }
         Ok(session)
+    }
+
+    /// Without this, old servers make a nullable `timestamp` a column that is never null and sets itself.
+    async fn plain_timestamps(&mut self) -> Result<(), Error> {
+        let row = self.rows("SELECT CAST(@@explicit_defaults_for_timestamp AS CHAR)", Vec::new()).await?;
+        if text(row.first(), 0)? == "1" {
+            return Ok(());
+        }
+        let set = self.run("SET SESSION explicit_defaults_for_timestamp = 1").await;
+        set.map_err(|e| {
+            e.context("the server fills timestamps by itself")
+                .hint("set explicit_defaults_for_timestamp = ON in the server's configuration")
+        })
     }
 
     /// Whether the server is still there, as far as we know.
@@ -91,6 +134,59 @@ impl Session {
         let params = if params.is_empty() { Params::Empty } else { Params::Positional(params) };
         let result = conn.exec_iter(statement, params).await.map_err(|e| error::of(&e))?;
         Ok(Rows { result, streaming })
+    }
+
+    /// Runs a statement; returns how many rows it found.
+    pub(super) async fn execute(&mut self, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
+        let conn = self.conn()?;
+        let done = if params.is_empty() {
+            // what cannot be prepared can be run, too; a statement of users may answer with rows
+            conn.query_drop(sql).await
+        } else {
+            conn.exec_drop(sql, params).await
+        };
+        done.map_err(|e| error::of(&e))?;
+        Ok(self.conn()?.affected_rows())
+    }
+
+    /// Runs a `LOAD DATA LOCAL` whose file is what comes through `data`; returns how many rows were added. The name in the
+    /// statement means nothing: no file of this machine can be asked for.
+    pub(super) async fn load(&mut self, sql: &str, data: mpsc::Receiver<Bytes>) -> Result<u64, Error> {
+        // given up in the middle, the connection is closed at once, and the server undoes what it has
+        self.streaming = true;
+        let conn = self.conn()?;
+        conn.set_infile_handler(async move {
+            let chunks = futures::stream::unfold(data, |mut data| async move {
+                let chunk = data.recv().await?;
+                Some((Ok(chunk), data))
+            });
+            Ok(chunks.boxed())
+        });
+        let loaded = conn.query_drop(sql).await.map_err(|e| error::of(&e));
+        let rows = conn.affected_rows();
+        self.streaming = false;
+        loaded.map(|()| rows)
+    }
+
+    /// # Errors
+    /// [`Kind::Rejected`] when the last statement was done with a warning: a value was changed, or a row left out.
+    pub(super) async fn no_warnings(&mut self) -> Result<(), Error> {
+        let count = self.conn()?.get_warnings();
+        if count == 0 {
+            return Ok(());
+        }
+        let rows: Vec<Row> = self.conn()?.query("SHOW WARNINGS LIMIT 1").await.map_err(|e| error::of(&e))?;
+        let code = rows.first().and_then(|row| match row.as_ref(1) {
+            Some(Value::Bytes(digits)) => std::str::from_utf8(digits).ok()?.parse().ok(),
+            Some(Value::UInt(code)) => u16::try_from(*code).ok(),
+            Some(Value::Int(code)) => u16::try_from(*code).ok(),
+            _ => None,
+        });
+        let message = rows.first().and_then(|row| match row.as_ref(2) {
+            Some(Value::Bytes(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        });
+        Err(error::of_warning(code.unwrap_or_default(), message.as_deref().unwrap_or_default(), count))
     }
 
     /// Runs a statement with few rows.
@@ -132,8 +228,10 @@ impl Rows<'_> {
     }
 }
 
-async fn log_in(settings: &Settings) -> Result<Conn, Error> {
-    let login = || OptsBuilder::from_opts(settings.login.clone());
+async fn log_in(settings: &Settings, access: Access) -> Result<Conn, Error> {
+    // an update counts the rows it is about, whether or not it changes them
+    let found = access == Access::Write;
+    let login = || OptsBuilder::from_opts(settings.login.clone()).client_found_rows(found);
     let failed = |e: mysql_async::Error| error::of_connect(&e, &settings.host());
     let (trust, required) = match &settings.tls {
         Tls::Off => return Conn::new(login()).await.map_err(failed),
@@ -151,7 +249,7 @@ async fn log_in(settings: &Settings) -> Result<Conn, Error> {
 
 /// Nothing can be written by mistake; instants are told in UTC; literals and comparisons mean the same whatever the
 /// server's defaults are; a reader that waits for a slow destination is not cut off.
-fn set_up(is_mariadb: bool, statement_timeout: Option<Duration>) -> Vec<String> {
+fn set_up(is_mariadb: bool, statement_timeout: Option<Duration>, access: Access) -> Vec<String> {
     let timeout = statement_timeout.unwrap_or(Duration::ZERO);
     let own = if is_mariadb {
         format!("max_statement_time = {}", timeout.as_secs_f64())
@@ -159,14 +257,27 @@ fn set_up(is_mariadb: bool, statement_timeout: Option<Duration>) -> Vec<String> 
         // statistics are looked up, not remembered for a day
         format!("max_execution_time = {}, information_schema_stats_expiry = 0", timeout.as_millis())
     };
+    let (sql_mode, transactions) = match access {
+        Access::Read => ("", "REPEATABLE READ, READ ONLY"),
+        // every statement of a merge sees what others have committed before it
+        Access::Write => (STRICT, "READ COMMITTED, READ WRITE"),
+    };
     vec![
         "SET NAMES utf8mb4".to_owned(),
         format!(
-            "SET SESSION time_zone = '+00:00', sql_mode = '', net_write_timeout = {PATIENCE_SECONDS}, \
+            "SET SESSION time_zone = '+00:00', sql_mode = '{sql_mode}', max_error_count = 64, sql_notes = 1, net_write_timeout = {PATIENCE_SECONDS}, \
              net_read_timeout = {PATIENCE_SECONDS}, wait_timeout = {PATIENCE_SECONDS}, max_sort_length = 8192, {own}"
         ),
-        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY".to_owned(),
+        format!("SET SESSION TRANSACTION ISOLATION LEVEL {transactions}"),
     ]
+}
+
+/// `10.11.6-MariaDB`, `8.4.0`: the first two numbers.
+fn version_of(text: &str) -> (u32, u32) {
+    // some servers say 5.5.5- before what they are
+    let text = text.strip_prefix("5.5.5-").unwrap_or(text);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// A text of an answer about the database.

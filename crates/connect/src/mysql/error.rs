@@ -93,6 +93,36 @@ fn of_server(server: &ServerError) -> Error {
     }
 }
 
+/// A warning of a statement that may not have any: `count` of them, the first with this code and message.
+pub(super) fn of_warning(code: u16, message: &str, count: u16) -> Error {
+    let column = column_of(message).map_or_else(String::new, |column| format!("column {column:?}: "));
+    let what = match code {
+        1062 => "two records have the same key, as the table compares it",
+        1048 | 1263 => "a null where none may be",
+        1264 | 1690 => "a number out of range",
+        1265 | 1292 | 1366 | 1406 | 4025 => "a value that the column does not hold",
+        1114 => "the table is full",
+        _ => "a row was changed or left out",
+    };
+    let kind = match code {
+        1062 => Kind::Duplicate,
+        1114 => Kind::StreamFull,
+        _ => Kind::Rejected,
+    };
+    Error::new(kind, format!("{column}{what} (warning {code}, {count} in all)")).hint(
+        "nothing was loaded: map the column to a wider type, or see docs/types.md for what each type holds",
+    )
+}
+
+/// The column that a message names: `… for column 'a' at row 1`, with the table before it in MariaDB. A value before that
+/// may say the same, so only the last one counts.
+fn column_of(message: &str) -> Option<&str> {
+    let (_, rest) = message.rsplit_once(" column ")?;
+    let (name, _) = rest.rsplit_once(" at row ")?;
+    let name = name.trim_matches(['\'', '`']);
+    Some(name.rsplit_once("`.`").map_or(name, |(_, column)| column))
+}
+
 /// Errors whose messages name objects, users, limits and the statement as it was written only.
 fn tells_no_data(code: u16) -> bool {
     matches!(
@@ -139,20 +169,25 @@ fn kind(code: u16, state: &str) -> Kind {
         // no such database, no such table
         1049 | 1051 | 1146 => Kind::StreamMissing,
         // this user may not
-        1044 | 1142 | 1143 | 1227 | 1370 => Kind::Forbidden,
+        1044 | 1142 | 1143 | 1227 | 1290 | 1370 | 1836 => Kind::Forbidden,
         // wrong password, host not allowed, password expired, account locked, TLS demanded
         1045 | 1130 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => Kind::Unauthenticated,
         // no free connection, blocked for a while, going down
         1040 | 1053 | 1129 | 1203 => Kind::Unreachable,
         // lock not available in time, deadlock
         1205 | 1213 => Kind::Locked,
+        // disk full, table full
+        1021 | 1114 => Kind::StreamFull,
+        1062 | 1586 => Kind::Duplicate,
         // interrupted, killed, over the time limit, out of memory, disk or files
-        1021 | 1028 | 1030 | 1037 | 1041 | 1114 | 1158..=1161 | 1317 | 1927 | 1969 | 3024 => Kind::Unanswered,
+        1028 | 1030 | 1037 | 1041 | 1158..=1161 | 1317 | 1927 | 1969 | 3024 => Kind::Unanswered,
         // no database chosen, broken view, definition changed, a value that does not convert
         1046 | 1292 | 1356 | 1366 | 1412 => Kind::Definition,
         _ => match state.get(..2).unwrap_or_default() {
             "28" => Kind::Unauthenticated,
             "08" | "40" => Kind::Unanswered,
+            // not null, foreign keys, checks
+            "23" => Kind::Rejected,
             "21" | "22" | "42" | "0A" => Kind::Definition,
             _ => Kind::Protocol,
         },
@@ -174,6 +209,15 @@ fn hint(code: u16) -> Option<&'static str> {
         1044 | 1142 | 1143 | 1227 | 1370 => "grant SELECT on the table to the user",
         1356 => "the view names a table, column or function that is not there, or may not be used",
         1040 | 1203 => "the server has no free connections; close some or raise max_connections",
+        1021 | 1114 => "make room, or raise the limit of the table or tablespace",
+        1062 | 1586 => {
+            "two records have the same key as the table compares it (case, accents, another unique index): make the key's \
+             collation binary, or drop that index"
+        }
+        1290 | 1836 => "the server is read-only: name the one that may be written",
+        1118 => {
+            "the row is too wide for InnoDB: leave columns out, or make the table by hand with shorter types"
+        }
         1205 | 1213 => "another transaction holds the table; the next attempt may find it free",
         1317 | 1927 => "the statement was killed; the next attempt starts anew",
         1969 | 3024 => "raise or remove statement_timeout, or make the statement faster with an index",
@@ -202,10 +246,34 @@ mod tests {
             (3024, "HY000", Kind::Unanswered),
             (1213, "40001", Kind::Locked),
             (1690, "22003", Kind::Definition),
+            (1114, "HY000", Kind::StreamFull),
+            (1062, "23000", Kind::Duplicate),
+            (1048, "23000", Kind::Rejected),
+            (1452, "23000", Kind::Rejected),
+            (1290, "HY000", Kind::Forbidden),
             (9999, "HY000", Kind::Protocol),
         ] {
             assert_eq!(kind(code, state), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn warnings_name_the_column_and_no_value() {
+        for (message, column) in [
+            ("Data truncated for column 'name' at row 7", "name"),
+            (
+                "Incorrect string value: ' column `x` at row 1' for column `shop`.`t`.`na me` at row 1",
+                "na me",
+            ),
+        ] {
+            let error = of_warning(1366, message, 3);
+            assert_eq!(
+                error.message,
+                format!("column {column:?}: a value that the column does not hold (warning 1366, 3 in all)")
+            );
+        }
+        let error = of_warning(1062, "Duplicate entry 'hunter2' for key 'PRIMARY'", 1);
+        assert_eq!((error.kind, error.message.contains("hunter2")), (Kind::Duplicate, false), "{error}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The `mysql` source: tables, views and statements of MySQL 8 or newer and MariaDB 10.6 or newer.
+//! The `mysql` connector: tables, views and statements of MySQL 8 or newer and MariaDB 10.6 or newer as a source, tables as a
+//! destination of bulk loads (`database`).
 //!
 //! Start reading at [`Connector`]; `describe` finds a table, `plan` says what a listing reads, `read` lists it, `bound`
 //! says where an incremental read must stop, `types` reads the server's values (the table of types is in
@@ -24,15 +25,19 @@ mod bind;
 mod bound;
 mod client;
 mod config;
+mod database;
 mod describe;
+mod encode;
 mod error;
 mod lookup;
 mod plan;
 mod read;
 mod rows;
 mod sql;
+mod swap;
 mod tls;
 mod types;
+mod write;
 
 use std::sync::Arc;
 
@@ -47,7 +52,8 @@ use tokio::sync::Mutex;
 
 use self::{client::Session, config::Settings};
 use crate::{
-    Error, Source,
+    Database, Error, Source,
+    database::sql::Sql,
     error::Kind,
     registry::{self, Context},
     source::{FETCH_MAX, Fetch, Read, Reader},
@@ -67,6 +73,11 @@ impl registry::Connector for Connector {
         let settings = Settings::of(connection, &context.directory)?;
         let session = Session::connect(&settings).await?;
         Ok(Arc::new(MySql { settings, session: Mutex::new(Some(session)) }))
+    }
+
+    async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
+        let settings = Settings::of(connection, &context.directory)?;
+        Ok(Arc::new(Sql::new(database::Tables::open(settings).await?)))
     }
 }
 

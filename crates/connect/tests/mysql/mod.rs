@@ -1,6 +1,7 @@
-//! The `mysql` source against a real MariaDB.
+//! The `mysql` source and destination against a real MariaDB.
 
 mod bounds;
+mod database;
 mod failures;
 pub(crate) mod kit;
 mod tables;

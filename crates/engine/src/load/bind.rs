@@ -223,6 +223,25 @@ impl Table {
         decision.columns.iter().map(field).collect()
     }
 
+    /// Whether keys are unique and not null in the destination's columns (`fields`) too: those of the source are, and
+    /// arrive as they are.
+    pub fn keys_stay_apart(&self, fields: &[Field]) -> bool {
+        let arrives = |name: &String| {
+            let of = |loaded: &&Loaded| loaded.column.name == *name;
+            let wanted = self.fields.iter().find(of).map(|loaded| &loaded.column.kind);
+            fields.iter().find(|f| f.name == *name).is_some_and(|field| {
+                let same = wanted == Some(&field.kind)
+                    || matches!(
+                        (wanted, &field.kind),
+                        (Some(FieldType::Uuid | FieldType::Int64), FieldType::Text)
+                    )
+                    || matches!((wanted, &field.kind), (Some(FieldType::Int64), FieldType::Decimal { .. }));
+                same && !field.limits.folds && !field.limits.whole_seconds
+            })
+        };
+        self.key_is_total && self.sync.to.table.match_on.is_none() && self.match_on.iter().all(arrives)
+    }
+
     /// Whether null is refused: where the sync says so, and where the table takes none that the source may have. A key is
     /// looked at when everything is staged.
     pub fn requires(&self, loaded: &Loaded, column: &Column) -> bool {

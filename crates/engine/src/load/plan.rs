@@ -114,7 +114,7 @@ async fn compare(
     let sync = &table.sync;
     let mut staged = moved.staged;
     let mut park = moved.failed.len() as u64;
-    if !table.key_is_total && !table.match_on.is_empty() && sync.write != Write::Append {
+    if !prepared.shape.key_is_total && !table.match_on.is_empty() && sync.write != Write::Append {
         let doubtful =
             load.exclude_doubtful().await.map_err(Error::connect("looking for keys that come twice"))?;
         staged -= doubtful.keyless + doubtful.doubled;

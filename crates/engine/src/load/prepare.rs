@@ -85,8 +85,10 @@ pub(super) fn prepare(
     if replaces && !swaps && merges && found.is_some() && table.match_on.is_empty() {
         return Err(cannot_replace(table, found));
     }
+    // where a swap commits by itself, one whose cursor is lost would be followed by a second append of the same rows
+    let swap_is_safe = !merges || table.database.facts().dialect.transactional_ddl;
     let how = if swaps || first || !merges {
-        if appends && found.is_some() { How::Append } else { How::Replace }
+        if appends && (found.is_some() || !swap_is_safe) { How::Append } else { How::Replace }
     } else if appends {
         How::Append
     } else {
@@ -120,6 +122,7 @@ pub(super) fn prepare(
         gone,
     };
     let fields = table.destination_fields(&decision, found);
+    shape.key_is_total = table.keys_stay_apart(&fields);
     let copy = copy_plan(table, &decision, &fields);
     shape.relayed = copy.is_some();
     let projection = projection(table, &decision, fields, reading);

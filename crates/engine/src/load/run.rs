@@ -277,7 +277,7 @@ impl Session<'_> {
         let failed = std::mem::take(&mut moved.failed);
         let mut staged = moved.staged;
         let keyed = !self.table.match_on.is_empty() && sync.write != Write::Append;
-        if staged > 0 && keyed && !self.table.key_is_total {
+        if staged > 0 && keyed && !prepared.shape.key_is_total {
             staged -= self.exclude_doubtful(load).await?;
         }
         prepared.commit.staged = staged;

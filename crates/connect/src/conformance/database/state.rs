@@ -54,6 +54,8 @@ async fn an_overtaken_load_cannot_commit(kit: &dyn Kit) {
     assert_eq!(error.kind, Kind::Locked, "{error}");
     drop(load);
     assert_eq!(bench.rows().await, ["1 old 1"], "nothing was changed");
+    // the next load of the table takes away what this one left
+    fine(bench.open().await.close().await, "open and close another load");
 }
 
 async fn a_second_load_waits_or_says_who(kit: &dyn Kit) {

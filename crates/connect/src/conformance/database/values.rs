@@ -86,9 +86,12 @@ async fn read(kit: &dyn Kit, table: &str, kind: &FieldType) -> Vec<Value<'static
         for row in 0..batch.len() {
             assert_eq!(batch.problem(row), None, "{kind}");
             let value = batch.value(row, 1).into_owned();
-            // where lists are kept as JSON they come back as that
+            // where lists are kept as JSON they come back as that, and instants as the clock in UTC where that is the type
             values.push(match (kind, value) {
                 (FieldType::List(of), Value::Json(text)) => list(&text, of),
+                (FieldType::Timestamp { zoned: true }, Value::Timestamp { micros, zoned: false }) => {
+                    Value::Timestamp { micros, zoned: true }
+                }
                 (_, value) => value,
             });
         }

@@ -58,6 +58,16 @@ impl Dialect {
         (self.retype)(&self.table(table), &self.quote(&column.name), &column.declared, column.nullable)
     }
 
+    /// Allows null in a column of the type `declared`.
+    pub fn allow_null(&self, table: &Named, column: &str, declared: &str) -> String {
+        let (table, column) = (self.table(table), self.quote(column));
+        match self.update {
+            // MySQL's family says all of a column again
+            super::UpdateForm::Join => (self.retype)(&table, &column, declared, true),
+            _ => format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL"),
+        }
+    }
+
     /// Removes a table that is there.
     pub fn drop_table(&self, table: &Named) -> String {
         (self.drop_table)(&self.table(table))

@@ -10,7 +10,10 @@ use syncline_core::{
     value::hex,
 };
 
-use super::{Link, Server, Stage};
+use super::{
+    Link, Server, Stage,
+    preview::{created, updated},
+};
 use crate::{
     Error,
     database::{
@@ -228,7 +231,7 @@ impl<S: Server> Loading<S> {
     async fn transact(&mut self, commit: &Commit) -> Result<Outcome, Error> {
         self.check_epoch().await?;
         if self.server.dialect().transactional_ddl {
-            self.change().await?;
+            self.change(commit.merge.how).await?;
         }
         let mut outcome = Outcome::default();
         if self.staged {
@@ -265,9 +268,21 @@ impl<S: Server> Loading<S> {
         if now == Some(epoch) { Ok(()) } else { Err(overtaken(&self.tables.table)) }
     }
 
+    /// # Errors
+    /// The staging table does not hold what was staged.
+    async fn check_count(&mut self, staged: u64) -> Result<(), Error> {
+        let sql = format!("SELECT count(*) FROM {}", self.server.dialect().table(&self.tables.staging));
+        let counted = self.count(&sql).await?;
+        if counted == staged {
+            return Ok(());
+        }
+        let message = format!("{staged} rows were staged and {counted} are there; nothing was changed");
+        Err(Error::new(Kind::Protocol, message))
+    }
+
     /// Changes the table as the shape wants. A staging table that takes its place was made with the changes.
-    async fn change(&mut self) -> Result<(), Error> {
-        if self.tables.shape.takes_place {
+    async fn change(&mut self, how: How) -> Result<(), Error> {
+        if self.tables.shape.takes_place && how == How::Replace {
             return Ok(());
         }
         let changes = self.tables.shape.changes.iter();
@@ -294,8 +309,13 @@ impl<S: Server> Loading<S> {
         match commit.merge.how {
             How::Replace => {
                 let server = Arc::clone(&self.server);
+                let undone = server.dialect().transactional_ddl;
+                if !undone {
+                    self.check_count(commit.staged).await?;
+                }
                 server.swap(&mut self.link, &self.tables.stage()).await?;
-                self.staged = false;
+                // where a swap commits by itself, the old table has the name of the staging table now
+                self.staged = !undone;
                 outcome.created = commit.staged;
                 return Ok(());
             }
@@ -549,7 +569,7 @@ impl<S: Server> Load for Loading<S> {
             }
         }
         if !server.dialect().transactional_ddl {
-            self.change().await?;
+            self.change(commit.merge.how).await?;
         }
         self.run(server.dialect().begin).await?;
         let staged = self.staged;
@@ -580,21 +600,4 @@ impl<S: Server> Load for Loading<S> {
         }
         Ok(())
     }
-}
-
-fn created(shape: &Shape, commit: &Commit, row: Vec<Option<String>>) -> Previewed {
-    let mut cells = row.into_iter();
-    let key = cells.by_ref().take(shape.key.len()).map(Option::unwrap_or_default).collect();
-    let changes =
-        commit.merge.insert.iter().cloned().zip(cells).map(|(name, new)| (name, None, new)).collect();
-    Previewed { action: "create", key, changes }
-}
-
-fn updated(shape: &Shape, commit: &Commit, row: Vec<Option<String>>) -> Previewed {
-    let columns = &commit.merge.update;
-    let mut cells = row.into_iter();
-    let key = cells.by_ref().take(shape.key.len()).map(Option::unwrap_or_default).collect();
-    let old: Vec<_> = cells.by_ref().take(columns.len()).collect();
-    let changes = columns.iter().cloned().zip(old.into_iter().zip(cells)).map(|(n, (o, w))| (n, o, w));
-    Previewed { action: "update", key, changes: changes.filter(|(_, old, new)| old != new).collect() }
 }

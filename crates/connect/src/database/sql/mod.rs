@@ -1,6 +1,7 @@
 //! The load that all SQL databases share. What is different comes in as a [`Server`].
 
 mod load;
+mod preview;
 
 use std::{sync::Arc, time::Duration};
 
