@@ -487,6 +487,12 @@ impl Session<'_> {
 /// `once`: not at what was read, where that is below what the source says; it would come twice.
 fn position(moved: &Moved, before: Option<&Cursor>, once: bool) -> Option<Position> {
     let highest = moved.highest.filter(|_| moved.last.is_none() && !once);
-    let told = Position::after_full(moved.resume.clone(), highest);
+    let told = match (&moved.resume, moved.highest) {
+        // a number that batches showed is read: the next one is not
+        (Some(Position { cursor: Value::Int64(_), .. }), Some(highest)) if once => {
+            Some(Position { cursor: Value::Int64(highest.saturating_add(1)), key: Vec::new() })
+        }
+        _ => Position::after_full(moved.resume.clone(), highest),
+    };
     told.or_else(|| moved.last.clone()).or_else(|| before.and_then(|c| c.position.clone()))
 }
