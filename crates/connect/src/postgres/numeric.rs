@@ -90,7 +90,8 @@ fn digits(group: u16) -> [u8; 4] {
 /// digits than the server takes.
 pub(super) fn encode(text: &str, out: &mut BytesMut) -> Option<()> {
     // the server's form has no exponent
-    let plain = if text.contains(['e', 'E']) { Cow::Owned(decimal::normal(text)) } else { Cow::Borrowed(text) };
+    let plain =
+        if text.contains(['e', 'E']) { Cow::Owned(decimal::normal(text)) } else { Cow::Borrowed(text) };
     let text = plain.trim();
     let special = match text {
         "NaN" => Some(NAN),

@@ -32,7 +32,10 @@ fn holds(why: &str, reason: &str) -> bool {
 
 #[test]
 fn reasons_have_gaps() {
-    assert!(holds("field \"a\": the text has 7 characters, 5 are allowed", "the text has … characters, … are allowed"));
+    assert!(holds(
+        "field \"a\": the text has 7 characters, 5 are allowed",
+        "the text has … characters, … are allowed"
+    ));
     assert!(!holds("the text has 7 characters", "the text has … characters, … are allowed"));
 }
 

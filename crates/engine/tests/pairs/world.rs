@@ -75,14 +75,18 @@ impl World {
         let server = server("SYNCLINE_TEST_POSTGRES", "scripts/with-postgres");
         let name = format!("pairs_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let (admin, _driver) = client(&server).await;
-        admin.batch_execute(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")).await.unwrap();
+        admin
+            .batch_execute(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
+            .await
+            .unwrap();
         let (base, _) = server.rsplit_once('/').unwrap();
         let postgres_url = format!("{base}/{name}");
         let (postgres, driver) = client(&postgres_url).await;
         let mysql_server = self::server("SYNCLINE_TEST_MARIADB", "scripts/with-mariadb");
         let mut mysql_admin = Conn::new(Opts::from_url(&mysql_server).unwrap()).await.unwrap();
         // listings look at every transaction of the server: one test at a time has it
-        let lock: Option<i64> = mysql_admin.query_first("SELECT GET_LOCK('syncline tests', 500)").await.unwrap();
+        let lock: Option<i64> =
+            mysql_admin.query_first("SELECT GET_LOCK('syncline tests', 500)").await.unwrap();
         assert_eq!(lock, Some(1), "the server is for us alone");
         let create = format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin");
         mysql_admin.query_drop(create).await.unwrap();
@@ -199,8 +203,7 @@ pub(crate) async fn load(from: &End, stream: &str, to: &End, table: &str) -> BTr
     let engine = Engine { store, clock, budgets, retry: Policy::default(), seed: 1 };
     let database = to.database.clone().unwrap();
     let about = format!("{} to {}", from.name, to.name);
-    let (opened, problems) =
-        Table::open(sync(stream, table), from.source.clone(), database).await.unwrap();
+    let (opened, problems) = Table::open(sync(stream, table), from.source.clone(), database).await.unwrap();
     let opened = opened.unwrap_or_else(|| panic!("{about}: {problems:?}"));
     let (_keep, cancel) = watch::channel(false);
     let options = load::run::Options { parallel: 2, ..load::run::Options::default() };
