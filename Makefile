@@ -58,8 +58,9 @@ bench-push: ## measure the push from PostgreSQL to the simulator; writes target/
 	@scripts/with-postgres cargo bench --package syncline-cli --bench push
 
 bench-mirror: ## measure copies between databases beside their raw limits; BENCH_ROWS=n, PEERS=... (docs/benchmarks.md)
-	@scripts/setup cc postgres
-	@SYNCLINE_POSTGRES_SETTINGS="$(MIRROR_SERVER)" scripts/with-postgres cargo bench --package syncline-cli --bench mirror
+	@scripts/setup cc postgres mariadb
+	@SYNCLINE_POSTGRES_SETTINGS="$(MIRROR_SERVER)" scripts/with-postgres \
+	  scripts/with-mariadb cargo bench --package syncline-cli --bench mirror
 
 kill-campaign: ## CYCLES=n crashes, errors, delays and kills, then count what is lost or doubled; SEED=x repeats their order
 	@scripts/setup cc

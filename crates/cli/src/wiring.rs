@@ -156,7 +156,6 @@ impl Systems {
 }
 
 /// A sync that fits its systems, by how it is written.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Flow {
     /// Record by record, into an API.
     Push(Bound),

@@ -6,6 +6,7 @@ mod compare;
 mod contact;
 mod deletes;
 mod faults;
+mod pairs;
 mod records;
 mod refusals;
 mod world;

@@ -19,6 +19,8 @@ struct Writers {
 }
 
 impl Writers {
+    #[expect(clippy::print_stdout, reason = "the seed, for whoever repeats a failure")]
+    #[expect(clippy::disallowed_methods, reason = "`end` joins them")]
     fn start(source: &Db, seed: u64, statements: &[&'static str]) -> Self {
         println!("seed {seed}");
         let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

@@ -127,6 +127,7 @@ fn change(loads: &Loads, random: &mut fastrand::Rng) {
 /// One full run later both sides are equal, what was appended is there once, and nothing is left behind.
 fn look(loads: &Loads) {
     loads.place.syncline(FULL).with_code(0);
+    loads.place.syncline(INCREMENTAL).with_code(0);
     loads.same("things");
     assert_eq!(loads.from.digest("things"), loads.to.digest("whole"));
     assert_eq!(loads.to.one("SELECT count(*) - count(DISTINCT id) FROM log"), "0", "appended twice");

@@ -48,6 +48,7 @@ impl Db {
         Self::try_open(url).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it ends with the session")]
     pub(super) fn try_open(url: &str) -> Result<Self, tokio_postgres::Error> {
         let client = RUNTIME.block_on(async {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await?;

@@ -182,6 +182,7 @@ fn an_index_that_was_made_meanwhile_is_not_mixed_up() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "they are joined at the end")]
 fn readers_see_the_whole_table_always() {
     let loads = Loads::new();
     loads.things(3_000);
@@ -203,7 +204,7 @@ fn readers_see_the_whole_table_always() {
         let seen = looks.load(Ordering::Relaxed);
         loads.run(&["-q"]).with_code(0);
         until("somebody looks", || {
-            looks.load(Ordering::Relaxed) > seen || readers.iter().any(|r| r.is_finished())
+            looks.load(Ordering::Relaxed) > seen || readers.iter().any(std::thread::JoinHandle::is_finished)
         });
     }
     stop.store(true, Ordering::Relaxed);

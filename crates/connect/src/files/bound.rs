@@ -71,6 +71,16 @@ pub(super) fn lowest(kind: &FieldType) -> Option<Value<'static>> {
     })
 }
 
+/// The next value, so that "from there on" is behind `value`; itself where there is none, and for types without steps.
+pub(super) fn behind(value: Value<'static>) -> Value<'static> {
+    match value {
+        Value::Int64(n) => Value::Int64(n.saturating_add(1)),
+        Value::Date(day) => Value::Date(day.saturating_add(1)),
+        Value::Timestamp { micros, zoned } => Value::Timestamp { micros: micros.saturating_add(1), zoned },
+        other => other,
+    }
+}
+
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

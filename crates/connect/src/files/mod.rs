@@ -12,6 +12,8 @@
 //!   repeat, whatever the schema beside them says.
 //! - An incremental listing is a scan that keeps the wanted records only, and hands them over in the order of (cursor, key),
 //!   50,000 or 32 MiB per pass over the files. It ends at the machine's clock, as those of databases do.
+//! - Where records may come only once (`append`), the next listing goes on behind the highest cursor: the cursor has to grow
+//!   with every record.
 //! - Columns of CSV are text, those of JSON Lines what the first 1,000 records are, unless a schema lies beside the file
 //!   (`orders.csv.schema.json`; module `schema`).
 //! - A record that cannot be read (wrong number of cells, no JSON, not UTF-8, longer than 16 MiB) is a problem of its own; the
@@ -66,7 +68,7 @@ use crate::{
     clock::Clock,
     error::Kind,
     registry::{self, Context},
-    source::{FETCH_MAX, Fetch, Read, Reader},
+    source::{FETCH_MAX, Fetch, Part, Read, Reader, Scan},
 };
 
 /// The connector. It holds nothing; every question looks at the files anew.
@@ -102,6 +104,17 @@ impl Files {
         Ok(Self { store, settings: Arc::new(settings), clock: Arc::clone(&context.clock) })
     }
 
+    async fn list(&self, request: Read, once: bool) -> Result<read::Open, Error> {
+        let now = self.clock.now().as_microsecond();
+        let name = request.stream.clone();
+        let planned = self.ask(move |store, settings| {
+            let found = describe::found(&store, settings, &request.stream)?;
+            let plan = Plan::of(store, found, &request, once, now);
+            plan.map_err(|e| e.context(format_args!("stream {:?}", request.stream)))
+        });
+        Ok(read::Open::start(planned.await?, name))
+    }
+
     /// Answers a question on a thread where waiting does no harm.
     async fn ask<T: Send + 'static>(
         &self,
@@ -127,14 +140,11 @@ impl Source for Files {
     }
 
     async fn read(&self, request: Read) -> Result<Box<dyn Reader>, Error> {
-        let now = self.clock.now().as_microsecond();
-        let name = request.stream.clone();
-        let planned = self.ask(move |store, settings| {
-            let found = describe::found(&store, settings, &request.stream)?;
-            let plan = Plan::of(store, found, &request, now);
-            plan.map_err(|e| e.context(format_args!("stream {:?}", request.stream)))
-        });
-        Ok(Box::new(read::Open::start(planned.await?, name)))
+        Ok(Box::new(self.list(request, false).await?))
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Vec<Box<dyn Part>>, Error> {
+        Ok(vec![Box::new(self.list(scan.read, scan.once).await?)])
     }
 
     async fn fetch(&self, request: Fetch) -> Result<Batch, Error> {

@@ -13,7 +13,7 @@ use syncline_core::{
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    bound::{Window, lowest},
+    bound::{Window, behind, lowest},
     describe::Found,
     order::{compare, compare_all},
     scan::{Row, Scanned, Shape, position},
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Error,
     error::Kind,
-    source::{Read, Reader},
+    source::{Part, Portion, Read, Reader},
 };
 
 /// Most records that a pass over the files keeps …
@@ -38,6 +38,7 @@ pub(super) struct Plan {
     shape: Shape,
     cursor: Option<Cursor>,
     incremental: bool,
+    once: bool,
     batch_rows: usize,
     batch_bytes: usize,
 }
@@ -51,8 +52,14 @@ struct Cursor {
 }
 
 impl Plan {
-    /// `now` in microseconds since 1970.
-    pub(super) fn of(store: Store, found: Found, request: &Read, now: i64) -> Result<Self, Error> {
+    /// `once`: see [`Scan::once`](crate::source::Scan::once). `now` in microseconds since 1970.
+    pub(super) fn of(
+        store: Store,
+        found: Found,
+        request: &Read,
+        once: bool,
+        now: i64,
+    ) -> Result<Self, Error> {
         if request.from.is_some() && request.cursor.is_none() {
             return Err(Error::new(Kind::Definition, "an incremental read needs a cursor column"));
         }
@@ -83,6 +90,7 @@ impl Plan {
             scanned: Scanned::new(store, found, fields),
             cursor,
             incremental: request.from.is_some(),
+            once,
             batch_rows: request.batch_rows.max(1),
             batch_bytes: request.batch_bytes,
         })
@@ -165,6 +173,17 @@ impl Reader for Open {
     }
 }
 
+#[async_trait]
+impl Part for Open {
+    async fn next(&mut self) -> Result<Option<Portion>, Error> {
+        Ok(Reader::next(self).await?.map(Portion::from))
+    }
+
+    fn resume(&self) -> Option<Position> {
+        self.resume.clone()
+    }
+}
+
 /// The reading side.
 struct Pump<'a> {
     plan: &'a Plan,
@@ -181,17 +200,20 @@ impl<'a> Pump<'a> {
     fn run(mut self) -> Result<Option<Position>, Error> {
         let resume = match &self.plan.cursor {
             Some(cursor) if self.plan.incremental => {
-                self.incremental(cursor)?;
-                None
+                let last = self.incremental(cursor)?;
+                last.filter(|_| self.plan.once)
             }
             cursor => self.full(cursor.as_ref())?,
         };
+        let resume = if self.plan.once { resume.map(behind) } else { resume };
+        let resume = resume.map(|cursor| Position { cursor, key: Vec::new() });
         self.send();
         failpoint!("connect.source.before_end", |place| Error::failpoint(Kind::Unanswered, place));
         Ok(resume)
     }
 
-    fn full(&mut self, cursor: Option<&Cursor>) -> Result<Option<Position>, Error> {
+    /// Everything, in the order of the files. Returns the highest cursor, or else the lowest that there can be.
+    fn full(&mut self, cursor: Option<&Cursor>) -> Result<Option<Value<'static>>, Error> {
         let plan = self.plan;
         let mut highest: Option<Value<'static>> = None;
         let mut walk = plan.scanned.walk();
@@ -208,25 +230,25 @@ impl<'a> Pump<'a> {
                 return Ok(None);
             }
         }
-        let start = cursor.and_then(|cursor| highest.or_else(|| lowest(&cursor.kind)));
-        Ok(start.map(|cursor| Position { cursor, key: Vec::new() }))
+        Ok(cursor.and_then(|cursor| highest.or_else(|| lowest(&cursor.kind))))
     }
 
     /// As many passes over the files as it takes to hand over the wanted records in order, a bounded number in each.
-    fn incremental(&mut self, cursor: &Cursor) -> Result<(), Error> {
-        let mut after = None;
+    /// Returns the cursor of the last one.
+    fn incremental(&mut self, cursor: &Cursor) -> Result<Option<Value<'static>>, Error> {
+        let mut after: Option<Order> = None;
         loop {
-            let Some(pass) = self.pass(cursor, after.as_ref())? else { return Ok(()) };
+            let Some(pass) = self.pass(cursor, after.as_ref())? else { return Ok(None) };
             let rest = pass.cut.is_some();
             let kept = pass.kept.into_sorted_vec();
-            after = kept.last().map(|last| last.order.clone());
+            after = kept.last().map(|last| last.order.clone()).or(after);
             for kept in kept {
                 if self.give(kept.row)?.is_err() {
-                    return Ok(());
+                    return Ok(None);
                 }
             }
             if !rest {
-                return Ok(());
+                return Ok(after.map(|last| last.cursor));
             }
             failpoint!("connect.source.between_pages", |place| Error::failpoint(Kind::Unanswered, place));
         }

@@ -24,6 +24,9 @@ use syncline_core::{
 /// Levels of nesting in a JSON value: what readers of JSON stand.
 const NESTING_MAX: usize = 120;
 
+/// As the end of a day is written.
+const END_OF_DAY: &str = "24:00:00";
+
 /// A JSON text, borrowed where nothing had to be unescaped.
 #[derive(Debug, Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
@@ -43,6 +46,8 @@ pub(super) fn of_text<'a>(text: &'a str, kind: &FieldType) -> Option<Value<'a>> 
         }
         FieldType::Binary => Value::Binary(BASE64_STANDARD.decode(trimmed).ok()?.into()),
         FieldType::Date => Value::Date(date(trimmed)?),
+        // what databases have beside the times of a day
+        FieldType::Time if trimmed == END_OF_DAY => Value::Time(DAY_MICROS),
         FieldType::Time => Value::Time(time::parse_time(trimmed).filter(|_| !too_fine(trimmed))?),
         FieldType::Timestamp { zoned } => {
             Value::Timestamp { micros: timestamp(trimmed, *zoned)?, zoned: *zoned }
@@ -241,6 +246,8 @@ mod tests {
             ("2026-01-31T00:00:00", FieldType::Date, None),
             ("day 10000000", FieldType::Date, Some(Value::Date(10_000_000))),
             ("infinity", FieldType::Date, Some(Value::Date(i32::MAX))),
+            ("24:00:00", FieldType::Time, Some(Value::Time(DAY_MICROS))),
+            ("24:00:01", FieldType::Time, None),
             (
                 "2026-01-31T10:17:05Z",
                 ZONED,

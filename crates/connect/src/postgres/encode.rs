@@ -182,6 +182,9 @@ fn text(value: &Value<'_>) -> Result<String, Unfit> {
 
 /// Years before 1 as the server reads them: astronomical year 0 is 1 BC.
 fn bc(iso: &str) -> String {
+    if let Some(rest) = iso.strip_prefix("0000-") {
+        return format!("0001-{rest} BC");
+    }
     let Some(rest) = iso.strip_prefix('-') else { return iso.trim_start_matches('+').to_owned() };
     let Some((year, rest)) = rest.split_once('-') else { return iso.to_owned() };
     match year.parse::<i64>() {
@@ -267,6 +270,8 @@ mod tests {
         assert_eq!(text(&Value::Null), "\\N");
         assert_eq!(text(&Value::List(vec![Value::Text("a\"b".into()), Value::Null])), "{\"a\\\\\"b\",NULL}");
         assert_eq!(text(&Value::Date(i32::MAX)), "infinity");
+        assert_eq!(text(&Value::Date(-719_163)), "0001-12-31 BC", "ISO 8601 has a year 0");
+        assert_eq!(text(&Value::Date(-719_529)), "0002-12-31 BC");
     }
 
     #[test]

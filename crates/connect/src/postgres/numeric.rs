@@ -3,7 +3,10 @@
 //! Four 16-bit words (digit groups, weight of the first group, sign, digits after the point), then groups of four
 //! decimal digits: `numeric_send` in `src/backend/utils/adt/numeric.c`.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
+use syncline_core::decimal;
 
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
@@ -83,10 +86,13 @@ fn digits(group: u16) -> [u8; 4] {
     [digit(group / 1000), digit(group / 100), digit(group / 10), digit(group)]
 }
 
-/// Appends the binary form of a decimal's text (`-12.50`, `NaN`, `Infinity`; no exponent). Nothing when it is none, or has more
+/// Appends the binary form of a decimal's text (`-12.50`, `NaN`, `Infinity`, `1e3`). Nothing when it is none, or has more
 /// digits than the server takes.
 pub(super) fn encode(text: &str, out: &mut BytesMut) -> Option<()> {
-    let text = text.trim();
+    // the server's form has no exponent
+    let plain =
+        if text.contains(['e', 'E']) { Cow::Owned(decimal::normal(text)) } else { Cow::Borrowed(text) };
+    let text = plain.trim();
     let special = match text {
         "NaN" => Some(NAN),
         "Infinity" => Some(INFINITY),

@@ -86,8 +86,10 @@ pub(super) fn read<'a>(cell: ValueRef<'a>, kind: &FieldType) -> Option<Value<'a>
         }
         (ValueRef::Text(v), FieldType::Decimal { .. }) => {
             let v = text(v)?;
-            v.trim().parse::<f64>().ok().filter(|n| n.is_finite())?;
-            Value::Decimal(v.into())
+            // a double may not reach as far; but an exponent without a normal form is too large for a number
+            let number = decimal::is_finite(v) && v.trim().parse::<f64>().is_ok();
+            let plain = || !v.contains(['e', 'E']) || !decimal::normal(v).contains(['e', 'E']);
+            (number && plain()).then(|| Value::Decimal(v.into()))?
         }
         (ValueRef::Blob(v), FieldType::Binary) => Value::Binary(v.into()),
         (ValueRef::Text(v), FieldType::Binary) => Value::Binary(v.into()),

@@ -1,7 +1,12 @@
 //! Directories, names, changes while reading, and where an incremental listing starts and ends.
 
 use serde_json::json;
-use syncline_connect::{Error, error::Kind, source::Fetch};
+use syncline_connect::{
+    Error,
+    database::Rows,
+    error::Kind,
+    source::{Fetch, Scan},
+};
 use syncline_core::{cursor::Position, value::Value};
 
 use super::{
@@ -166,6 +171,33 @@ async fn an_incremental_listing_takes_as_many_passes_as_it_needs() {
     while reader.next().await.unwrap_or_else(|e| panic!("{e}")).is_some() {}
     let highest = Position { cursor: int(RECORDS / 3), key: Vec::new() };
     assert_eq!(reader.resume(), Some(highest), "the highest cursor of the files");
+}
+
+#[tokio::test]
+async fn what_may_come_once_comes_once() {
+    let directory = Directory::new(Format::Csv);
+    directory.put("t.csv.schema.json", r#"{"fields":[{"name":"id","type":"int64"}]}"#);
+    let source = directory.source().await;
+    let mut from = None;
+    for (file, expected) in
+        [("id\n3\n1\n", vec![3, 1]), ("id\n3\n1\n", vec![]), ("id\n5\n3\n4\n", vec![4, 5])]
+    {
+        directory.put("t.csv", file);
+        let mut read = full("t.csv", &["id"]);
+        (read.cursor, read.from) = (Some("id".into()), from.take().or(read.from));
+        let before = read.from.clone();
+        let scan = Scan { read, parts: 4, copy: None, once: true };
+        let mut parts = source.scan(scan).await.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(parts.len(), 1);
+        let mut seen = Vec::new();
+        while let Some(portion) = parts[0].next().await.unwrap_or_else(|e| panic!("{e}")) {
+            let Rows::Batch(batch) = portion.rows else { panic!("no batch") };
+            seen.extend((0..batch.len()).map(|row| batch.value(row, 0).into_owned()));
+        }
+        assert_eq!(seen, expected.into_iter().map(Value::Int64).collect::<Vec<_>>());
+        from = parts[0].resume().or(before);
+    }
+    assert_eq!(from.map(|p| p.cursor), Some(Value::Int64(6)));
 }
 
 #[tokio::test]

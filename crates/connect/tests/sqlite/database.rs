@@ -298,6 +298,15 @@ async fn nothing_is_made_before_it_is_loaded() {
 }
 
 #[tokio::test]
+async fn a_file_that_others_make_is_seen() {
+    let place = Place::new();
+    let database = place.opened().await;
+    assert_eq!(database.tables().await.map_err(|e| e.kind), Ok(Vec::new()));
+    place.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    assert_eq!(database.tables().await.map_err(|e| e.kind), Ok(vec!["t".to_owned()]));
+}
+
+#[tokio::test]
 async fn only_tables_are_destinations() {
     let place = Place::new();
     place.execute("CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE VIEW seen AS SELECT * FROM t");

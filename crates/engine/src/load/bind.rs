@@ -473,6 +473,14 @@ fn match_on(sync: &Sync, key: &[String], fields: &[Loaded], problems: &mut Vec<P
     mapped
 }
 
+/// The word a statement begins with, if that begins or ends a transaction.
+fn ends_transactions(statement: &str) -> Option<&'static str> {
+    let first = statement.split_whitespace().next()?.trim_end_matches(';');
+    ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"]
+        .into_iter()
+        .find(|word| first.eq_ignore_ascii_case(word))
+}
+
 /// What a way of writing needs.
 fn check_write(sync: &Sync, match_on: &[String], stream: &Stream, problems: &mut Vec<Problem>) {
     if match_on.is_empty() && matches!(sync.write, Write::Upsert | Write::Mirror) {
@@ -490,6 +498,14 @@ fn check_write(sync: &Sync, match_on: &[String], stream: &Stream, problems: &mut
         ));
     }
     let table = &sync.to.table;
+    for (number, statement) in (1..).zip(&table.after) {
+        if let Some(word) = ends_transactions(statement) {
+            let message = format!(
+                "statement {number} begins with {word}: the load's own transaction is not to be ended"
+            );
+            problems.push(error("to.after", &message));
+        }
+    }
     for (path, columns) in [("to.update", &table.update), ("to.insert", &table.insert)] {
         let mapped: Vec<&str> = sync.fields.iter().map(|f| f.to.as_str()).collect();
         for name in columns.iter().flatten() {

@@ -82,6 +82,9 @@ pub(super) fn prepare(
     let first = full && found.is_none() && sync.from.tombstone.is_none();
     // a table that is purged first has nothing that rows could be added to
     let appends = sync.write == Write::Append && !replaces;
+    if replaces && !swaps && merges && found.is_some() && table.match_on.is_empty() {
+        return Err(cannot_replace(table, found));
+    }
     // where a swap commits by itself, one whose cursor is lost would be followed by a second append of the same rows
     let swap_is_safe = !merges || table.database.facts().dialect.transactional_ddl;
     let how = if swaps || first || !merges {
@@ -135,6 +138,18 @@ pub(super) fn prepare(
         staged: 0,
     };
     Ok(Prepared { shape, commit, projection, copy })
+}
+
+/// A table without a key on which something hangs can be neither swapped nor merged.
+fn cannot_replace(table: &Table, found: Option<&database::Table>) -> Error {
+    let hangs = found.map(|t| t.dependents.join(", ")).filter(|names| !names.is_empty());
+    let hangs = hangs.unwrap_or_else(|| "marks of records that are gone".into());
+    let message = format!(
+        "the table is not replaced, because of what hangs on it ({hangs}), and it has no key to be merged by; name key \
+         columns in from.key or to.match, or remove what hangs on it"
+    );
+    let problem = Problem { path: "from.key".into(), message, unknown: None, warning: false };
+    Error::Definition { sync: table.sync.name.clone(), problems: vec![problem] }
 }
 
 /// The cursor's column first: where that differs, the others need not be compared.

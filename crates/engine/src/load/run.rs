@@ -292,7 +292,7 @@ impl Session<'_> {
             }
         }
         self.park(failed, true).await?;
-        let position = position(&moved, cursor.as_ref());
+        let position = position(&moved, cursor.as_ref(), sync.write == Write::Append);
         let stored = Cursor { position, fingerprint: sync.fingerprint() };
         let text = serde_json::to_string(&stored).unwrap_or_default();
         prepared.commit.cursor = load.remembers().then_some(text);
@@ -484,7 +484,15 @@ impl Session<'_> {
 }
 
 /// Where the next incremental load starts: as the source says, else behind the last record, else where this one began.
-fn position(moved: &Moved, before: Option<&Cursor>) -> Option<Position> {
-    let told = Position::after_full(moved.resume.clone(), moved.highest.filter(|_| moved.last.is_none()));
+/// `once`: not at what was read, where that is below what the source says; it would come twice.
+fn position(moved: &Moved, before: Option<&Cursor>, once: bool) -> Option<Position> {
+    let highest = moved.highest.filter(|_| moved.last.is_none() && !once);
+    let told = match (&moved.resume, moved.highest) {
+        // a number that batches showed is read: the next one is not
+        (Some(Position { cursor: Value::Int64(_), .. }), Some(highest)) if once => {
+            Some(Position { cursor: Value::Int64(highest.saturating_add(1)), key: Vec::new() })
+        }
+        _ => Position::after_full(moved.resume.clone(), highest),
+    };
     told.or_else(|| moved.last.clone()).or_else(|| before.and_then(|c| c.position.clone()))
 }

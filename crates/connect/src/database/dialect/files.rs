@@ -13,7 +13,9 @@ pub static FILES: Dialect = Dialect {
     parameter: |n| format!("?{n}"),
     declare: |kind, _| kind.to_string(),
     // a decimal of fixed digits is a number in every format, Parquet among them
+    // what is not JSON would break its line of JSON Lines
     limits: |column| Limits {
+        valid_json: column.kind == FieldType::Json,
         finite: matches!(column.kind, FieldType::Decimal { precision: Some(_), scale: Some(_) }),
         ..Limits::default()
     },
@@ -26,7 +28,9 @@ pub static FILES: Dialect = Dialect {
     alias: "AS ",
     create_staging: ("CREATE TABLE", "CREATE TABLE"),
     table_suffix: "",
+    nullable: "",
     retype: |_, _, _, _| String::new(),
+    drop_table: |table| format!("DROP TABLE IF EXISTS {table}"),
     merge: None,
     now: "CURRENT_TIMESTAMP",
     truth: "TRUE",

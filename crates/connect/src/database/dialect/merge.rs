@@ -93,7 +93,7 @@ impl MergeSql<'_> {
     }
 
     /// Whether a staged row is a living record.
-    fn living(&self) -> Option<String> {
+    pub(super) fn living(&self) -> Option<String> {
         self.shape.tombstones.then(|| format!("s.{} <> {}", self.q(TOMBSTONE), self.dialect.truth))
     }
 
@@ -161,8 +161,43 @@ impl MergeSql<'_> {
             UpdateForm::Join => {
                 Some(format!("UPDATE {table} JOIN {staging} ON {same} SET {} WHERE {conditions}", set("d.")))
             }
-            UpdateForm::None { .. } => None,
+            UpdateForm::None { .. } => {
+                self.dialect.merge.map(|render| render(&MergeSql { insert: &[], ..*self }))
+            }
         }
+    }
+
+    /// One statement that adds what is new and updates what differs, in the words of PostgreSQL and SQLite; `None` where it
+    /// could not do the same as [`update`](Self::update) and [`insert_new`](Self::insert_new).
+    pub fn upsert(&self) -> Option<String> {
+        let all_inserted = self.insert.len() == self.shape.columns.len();
+        if self.update_when.is_some() || !all_inserted || self.shape.key.is_empty() {
+            return None;
+        }
+        let differ = self.update.iter().filter_map(|name| self.column(name)).map(|column| {
+            let name = self.q(&column.name);
+            (self.dialect.differ)(&format!("d.{name}"), &format!("excluded.{name}"), column)
+        });
+        let differs: Vec<_> = differ.chain(self.marked()).collect();
+        if differs.is_empty() {
+            return None;
+        }
+        let set = self.assignments().into_iter().map(|(column, value)| {
+            let value = value.strip_prefix("s.").map_or(value.clone(), |name| format!("excluded.{name}"));
+            format!("{column} = {value}")
+        });
+        // the condition is needed where there is none: SQLite would take ON for a join's
+        let living = self.living().unwrap_or_else(|| self.dialect.truth.to_owned());
+        Some(format!(
+            "INSERT INTO {} ({}) SELECT {} FROM {} WHERE {living} ON CONFLICT ({}) DO UPDATE SET {} WHERE {}",
+            self.table(),
+            self.dialect.quoted("", self.insert).join(", "),
+            self.dialect.quoted("s.", self.insert).join(", "),
+            self.staging(),
+            self.dialect.quoted("", &self.shape.key).join(", "),
+            set.collect::<Vec<_>>().join(", "),
+            differs.join(" OR "),
+        ))
     }
 
     /// Conditions under which a staged row is new.
@@ -373,4 +408,68 @@ impl MergeSql<'_> {
 
 fn clause(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use syncline_core::schema::FieldType;
+
+    use super::*;
+
+    /// A merge of a table with a key of two columns, as the snapshots of the dialects show it.
+    pub(in crate::database::dialect) struct Example {
+        dialect: &'static Dialect,
+        table: Named,
+        staging: Named,
+        shape: Shape,
+        update: Vec<String>,
+        insert: Vec<String>,
+    }
+
+    impl Example {
+        pub(in crate::database::dialect) fn columns(dialect: &'static Dialect) -> Vec<Column> {
+            let decimal = FieldType::Decimal { precision: Some(14), scale: Some(2) };
+            let kinds = [
+                ("id", FieldType::Int64, true),
+                ("co]de\"", FieldType::Text, true),
+                ("price", decimal, false),
+                ("note", FieldType::Text, false),
+                ("at", FieldType::Timestamp { zoned: true }, false),
+            ];
+            let column = |(name, kind, key): (&str, FieldType, bool)| Column {
+                name: name.into(),
+                declared: (dialect.declare)(&kind, key),
+                kind,
+                nullable: !key,
+            };
+            kinds.into_iter().map(column).collect()
+        }
+
+        pub(in crate::database::dialect) fn of(dialect: &'static Dialect, schema: &str) -> Self {
+            let table = Named { schema: Some(schema.into()), name: "projects".into() };
+            let columns = Self::columns(dialect);
+            let names: Vec<_> = columns.iter().map(|c| c.name.clone()).collect();
+            Self {
+                dialect,
+                staging: table.beside("syncline_0_1"),
+                table,
+                shape: Shape { key: names[..2].to_vec(), columns, tombstones: true, ..Shape::default() },
+                update: names[2..].to_vec(),
+                insert: names,
+            }
+        }
+
+        pub(in crate::database::dialect) fn merge<'a>(&'a self, gone: &'a Gone) -> MergeSql<'a> {
+            MergeSql {
+                dialect: self.dialect,
+                table: &self.table,
+                staging: &self.staging,
+                shape: &self.shape,
+                update: &self.update,
+                insert: &self.insert,
+                update_when: Some("s.price > d.price"),
+                gone,
+            }
+        }
+    }
 }

@@ -7,10 +7,12 @@ pub mod compare;
 pub mod files;
 mod merge;
 pub mod mysql;
+pub mod oracle;
 pub mod postgres;
 pub mod sqlite;
 mod state;
 mod tables;
+pub mod tsql;
 
 use syncline_core::schema::FieldType;
 
@@ -53,11 +55,15 @@ pub struct Dialect {
     pub limited: fn(select: &str, limit: usize) -> String,
     /// Words before a staging table: `CREATE UNLOGGED TABLE`, and those of one that goes with its session.
     pub create_staging: (&'static str, &'static str),
+    /// What follows the type of a column that may be null, where that is not what a database takes for granted.
+    pub nullable: &'static str,
     /// What follows the columns of a created table.
     pub table_suffix: &'static str,
     /// How a column's type is changed.
     pub retype: fn(table: &str, column: &str, declared: &str, nullable: bool) -> String,
-    /// Renders one statement that merges, where the database has a better one than update and insert.
+    /// Removes a table, quoted already; if it is there, where a database can say that.
+    pub drop_table: fn(table: &str) -> String,
+    /// Renders one statement that updates what differs and adds what is new; without columns to insert, the update alone.
     pub merge: Option<fn(&MergeSql<'_>) -> String>,
     /// Renders "the time now" for marks.
     pub now: &'static str,
@@ -112,7 +118,7 @@ pub enum UpdateForm {
     From,
     /// `UPDATE t AS d JOIN stage AS s ON … SET d.c = s.c WHERE …` (MySQL).
     Join,
-    /// It does not: [`Dialect::merge`] is there instead (SQL Server, Oracle).
+    /// It does not: [`Dialect::merge`] is there instead (SQL Server, Sybase, Oracle).
     None {
         /// `UPDATE d SET … FROM t AS d` (SQL Server), not `UPDATE t d SET …`.
         names_alias: bool,

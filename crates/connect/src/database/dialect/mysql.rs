@@ -35,6 +35,7 @@ const BASE: Dialect = Dialect {
     delete_names_alias: true,
     alias: "AS ",
     create_staging: ("CREATE TABLE", "CREATE TEMPORARY TABLE"),
+    nullable: "",
     // Byte by byte, spaces at the end included: what is a key elsewhere is one here. Each server reads its own comment.
     table_suffix: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 \
                    /*M! COLLATE=utf8mb4_nopad_bin */ /*!80017 COLLATE=utf8mb4_0900_bin */",
@@ -42,6 +43,7 @@ const BASE: Dialect = Dialect {
         let null = if nullable { "NULL" } else { "NOT NULL" };
         format!("ALTER TABLE {table} MODIFY {column} {declared} {null}")
     },
+    drop_table: |table| format!("DROP TABLE IF EXISTS {table}"),
     merge: None,
     now: "utc_timestamp(6)",
     truth: "1",

@@ -23,8 +23,10 @@ pub static POSTGRES: Dialect = Dialect {
     delete_names_alias: false,
     alias: "AS ",
     create_staging: ("CREATE UNLOGGED TABLE", "CREATE TEMPORARY TABLE"),
+    nullable: "",
     table_suffix: "",
     retype: |table, column, declared, _| format!("ALTER TABLE {table} ALTER {column} TYPE {declared}"),
+    drop_table: |table| format!("DROP TABLE IF EXISTS {table}"),
     merge: None,
     now: "now()",
     truth: "true",
@@ -59,9 +61,17 @@ fn declare(kind: &FieldType, _: bool) -> String {
 
 /// See `describe::limits` of the connector, which knows more of tables that exist.
 fn limits(column: &Column) -> Limits {
-    match column.kind {
+    // the elements of an array have those of their type
+    let kind = match &column.kind {
+        FieldType::List(of) => of,
+        kind => kind,
+    };
+    match kind {
         FieldType::Text => {
-            let max_chars = parts(&column.declared).1.first().and_then(|n| usize::try_from(*n).ok());
+            let max_chars = parts(column.declared.trim_end_matches("[]"))
+                .1
+                .first()
+                .and_then(|n| usize::try_from(*n).ok());
             Limits { no_nul: true, max_chars, ..Limits::default() }
         }
         FieldType::Json => Limits { valid_json: true, ..Limits::default() },

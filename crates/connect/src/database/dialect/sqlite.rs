@@ -23,9 +23,11 @@ pub static SQLITE: Dialect = Dialect {
     delete_names_alias: false,
     alias: "AS ",
     create_staging: ("CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE"),
+    nullable: "",
     table_suffix: "",
     // the type of a column is fixed; but it limits neither lengths nor digits
     retype: |_, _, _, _| String::new(),
+    drop_table: |table| format!("DROP TABLE IF EXISTS {table}"),
     merge: None,
     // in the form in which the connector writes times
     now: "strftime('%Y-%m-%d %H:%M:%f000Z', 'now')",

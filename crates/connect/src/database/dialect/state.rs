@@ -10,8 +10,9 @@ impl Dialect {
     /// Makes the table of states beside the loaded tables.
     pub fn create_state(&self, state: &Named) -> String {
         let (short, long, integer) = self.own_types;
+        let null = self.nullable;
         format!(
-            "CREATE TABLE {} ({} {short} NOT NULL, {} {short} NOT NULL, {} {integer} NOT NULL, {} {long}, {} {integer}, \
+            "CREATE TABLE {} ({} {short} NOT NULL, {} {short} NOT NULL, {} {integer} NOT NULL, {} {long}{null}, {} {integer}{null}, \
              PRIMARY KEY ({}, {})){}",
             self.table(state),
             self.quote("sync"),

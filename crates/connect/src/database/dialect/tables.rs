@@ -14,7 +14,7 @@ pub struct Layout<'a> {
 
 impl Dialect {
     fn column(&self, column: &Column, required: bool) -> String {
-        let not_null = if required || !column.nullable { " NOT NULL" } else { "" };
+        let not_null = if required || !column.nullable { " NOT NULL" } else { self.nullable };
         format!("{} {}{not_null}", self.quote(&column.name), column.declared)
     }
 
@@ -36,10 +36,11 @@ impl Dialect {
         tombstones: bool,
         in_session: bool,
     ) -> String {
+        let null = self.nullable;
         let mut parts: Vec<_> =
-            columns.iter().map(|c| format!("{} {}", self.quote(&c.name), c.declared)).collect();
+            columns.iter().map(|c| format!("{} {}{null}", self.quote(&c.name), c.declared)).collect();
         if tombstones {
-            parts.push(format!("{} {}", self.quote(TOMBSTONE), self.boolean));
+            parts.push(format!("{} {}{null}", self.quote(TOMBSTONE), self.boolean));
         }
         let (shared, own) = self.create_staging;
         let create = if in_session { own } else { shared };
@@ -48,7 +49,8 @@ impl Dialect {
 
     /// One more column, which may be null: there are records already.
     pub fn add_column(&self, table: &Named, column: &Column) -> String {
-        format!("ALTER TABLE {} ADD {} {}", self.table(table), self.quote(&column.name), column.declared)
+        let (name, declared, null) = (self.quote(&column.name), &column.declared, self.nullable);
+        format!("ALTER TABLE {} ADD {name} {declared}{null}", self.table(table))
     }
 
     /// Another type for a column.
@@ -66,8 +68,8 @@ impl Dialect {
         }
     }
 
-    /// Removes a table if it is there.
+    /// Removes a table that is there.
     pub fn drop_table(&self, table: &Named) -> String {
-        format!("DROP TABLE IF EXISTS {}", self.table(table))
+        (self.drop_table)(&self.table(table))
     }
 }

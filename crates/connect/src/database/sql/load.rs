@@ -10,15 +10,12 @@ use syncline_core::{
     value::hex,
 };
 
-use super::{
-    Link, Server, Stage,
-    preview::{created, updated},
-};
+use super::{Link, Server, Stage};
 use crate::{
     Error,
     database::{
-        Absent, Change, Claim, Commit, Doubtful, Gone, Held, How, Load, NAMED_MAX, Outcome, Preview,
-        Previewed, Rows, Shape, State, Table, Writer,
+        Absent, Change, Claim, Commit, Doubtful, Gone, Held, How, Load, NAMED_MAX, Outcome, Preview, Rows,
+        Shape, State, Table, Writer,
         dialect::{Layout, MergeSql, Named, STATE, Which},
     },
     error::Kind,
@@ -30,9 +27,9 @@ const DOUBTFUL_MAX: u64 = 100_000;
 /// A load under way.
 pub(super) struct Loading<S: Server> {
     server: Arc<S>,
-    link: S::Link,
+    pub(super) link: S::Link,
     sync: String,
-    tables: Tables,
+    pub(super) tables: Tables,
     /// The state as this load found it; its epoch is the one before ours.
     state: Option<State>,
     /// Our epoch; `None`: the destination remembers nothing.
@@ -42,12 +39,12 @@ pub(super) struct Loading<S: Server> {
 }
 
 /// The tables of a load.
-struct Tables {
+pub(super) struct Tables {
     table: Named,
-    found: Option<Table>,
+    pub(super) found: Option<Table>,
     staging: Named,
     gone: Named,
-    shape: Shape,
+    pub(super) shape: Shape,
     dry: bool,
 }
 
@@ -179,7 +176,7 @@ impl<S: Server> Loading<S> {
         Ok((Some(epoch), before))
     }
 
-    fn merge<'a>(&'a self, commit: &'a Commit) -> MergeSql<'a> {
+    pub(super) fn merge<'a>(&'a self, commit: &'a Commit) -> MergeSql<'a> {
         MergeSql {
             dialect: self.server.dialect(),
             table: &self.tables.table,
@@ -197,7 +194,7 @@ impl<S: Server> Loading<S> {
     }
 
     /// The first cell of a query, as a number.
-    async fn count(&mut self, sql: &str) -> Result<u64, Error> {
+    pub(super) async fn count(&mut self, sql: &str) -> Result<u64, Error> {
         Ok(self.counts(sql).await?.first().copied().unwrap_or_default())
     }
 
@@ -213,12 +210,12 @@ impl<S: Server> Loading<S> {
         numbers.ok_or_else(|| Error::new(Kind::Protocol, "a count is not a number"))
     }
 
-    async fn texts(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+    pub(super) async fn texts(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
         let rows = self.link.query(sql, &[]).await?;
         Ok(rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect())
     }
 
-    fn which(&self, absent: Absent) -> Option<Which<'_>> {
+    pub(super) fn which(&self, absent: Absent) -> Option<Which<'_>> {
         match absent {
             Absent::Unknown => None,
             Absent::Unstaged => Some(Which::Unstaged),
@@ -327,17 +324,23 @@ impl<S: Server> Loading<S> {
                 let server = Arc::clone(&self.server);
                 server.keep_writers_out(&mut self.link, &self.tables.table).await?;
                 let merge = self.merge(commit);
-                let (update, insert) = (merge.update(), merge.insert_new());
+                let (update, insert, upsert) = (merge.update(), merge.insert_new(), merge.upsert());
                 let remove = merge.remove(Which::Tombstones).filter(|_| self.tables.shape.tombstones);
                 let count = self.tables.shape.tombstones.then(|| merge.count_tombstones());
                 if let Some(sql) = count {
                     outcome.tombstones = self.count(&sql).await?;
                 }
-                if let Some(sql) = update {
+                let at_once = match &upsert {
+                    Some(sql) => server.upsert(&mut self.link, &self.tables.stage(), sql).await?,
+                    None => None,
+                };
+                if let Some((created, updated)) = at_once {
+                    (outcome.created, outcome.updated) = (created, updated);
+                } else if let Some(sql) = update {
                     outcome.updated = self.run(&sql).await?;
                 }
                 // where every living row has changed one, none is new
-                if outcome.updated + outcome.tombstones < commit.staged {
+                if at_once.is_none() && outcome.updated + outcome.tombstones < commit.staged {
                     outcome.created = self.run(&insert).await?;
                 }
                 if let Some(sql) = remove {
@@ -499,54 +502,7 @@ impl<S: Server> Load for Loading<S> {
     }
 
     async fn preview(&mut self, commit: &Commit, limit: usize) -> Result<Preview, Error> {
-        let mut preview = Preview::default();
-        if self.tables.shape.tombstones {
-            let count = self.merge(commit).count_tombstones();
-            preview.tombstones = self.count(&count).await?;
-        }
-        let merge = self.merge(commit);
-        if commit.merge.how == How::Append || self.tables.found.is_none() {
-            preview.created = commit.staged.saturating_sub(preview.tombstones);
-            // without a key every row is new
-            let list = merge.list_new(limit, false);
-            let rows = self.link.query(&list, &[]).await?;
-            preview.records = rows.into_iter().map(|row| created(&self.tables.shape, commit, row)).collect();
-            return Ok(preview);
-        }
-        let (new, changed) = (merge.count_new(), merge.count_changed());
-        let (list_new, list_changed) = (merge.list_new(limit, true), merge.list_changed(limit));
-        let removes = commit.merge.gone != Gone::Stay;
-        let told = |which| (merge.count_gone(which), merge.list_gone(which, limit));
-        let tombstones = (self.tables.shape.tombstones && removes).then(|| told(Which::Tombstones));
-        let absent = self.which(commit.absent).filter(|_| removes).map(told);
-        let known = merge.count_known();
-        preview.known = self.count(&known).await?;
-        preview.created = self.count(&new).await?;
-        for row in self.link.query(&list_new, &[]).await? {
-            preview.records.push(created(&self.tables.shape, commit, row));
-        }
-        if let (Some(count), Some(list)) = (changed, list_changed) {
-            preview.updated = self.count(&count).await?;
-            for row in self.link.query(&list, &[]).await? {
-                preview.records.push(updated(&self.tables.shape, commit, row));
-            }
-        }
-        let mut lists = Vec::new();
-        if let Some((gone, list)) = tombstones {
-            preview.deleted += self.count(&gone).await?;
-            lists.push(list);
-        }
-        if let Some((count, list)) = absent {
-            preview.absent = self.count(&count).await?;
-            preview.deleted += preview.absent;
-            lists.push(list);
-        }
-        for list in lists {
-            let keys = self.texts(&list).await?;
-            let deleted = |key| Previewed { action: "delete", key, changes: Vec::new() };
-            preview.records.extend(keys.into_iter().map(deleted));
-        }
-        Ok(preview)
+        self.compare(commit, limit).await
     }
 
     async fn commit(&mut self, commit: &Commit) -> Result<Outcome, Error> {

@@ -112,6 +112,17 @@ pub trait Server: Send + Sync + 'static {
         Ok(())
     }
 
+    /// In the transaction: runs [`MergeSql::upsert`](super::dialect::MergeSql::upsert) where that is the fastest way. Returns how
+    /// many rows were added and how many changed; `None`: it was not run.
+    async fn upsert(
+        &self,
+        _link: &mut Self::Link,
+        _stage: &Stage<'_>,
+        _sql: &str,
+    ) -> Result<Option<(u64, u64)>, Error> {
+        Ok(None)
+    }
+
     /// Rebuilds the table's indexes, outside a transaction.
     async fn reindex(&self, link: &mut Self::Link, table: &Named) -> Result<(), Error>;
 
