@@ -80,9 +80,11 @@ impl Deciding<'_> {
     /// A column that the table has: its own type, unless a wider one is needed and may be made.
     fn existing(&self, field: &Field, wanted: &Column, decision: &mut Decision) -> Column {
         let declared = field.native.clone().unwrap_or_else(|| (self.dialect.declare)(&field.kind, false));
+        // the very type that it would be made with holds what would be written, whatever it is read back as
+        let is_ours = declared == wanted.declared;
         let as_it_is = Column {
             name: wanted.name.clone(),
-            kind: field.kind.clone(),
+            kind: if is_ours { wanted.kind.clone() } else { field.kind.clone() },
             declared,
             nullable: field.nullable,
         };
@@ -108,7 +110,7 @@ impl Deciding<'_> {
             ));
             return as_it_is;
         }
-        if let Suits::No(why) = suits(&wanted.kind, field) {
+        if let (Suits::No(why), false) = (suits(&wanted.kind, field), is_ours) {
             let statement = self.dialect.widen_column(self.name, wanted);
             let advice = if statement.is_empty() {
                 String::new()
@@ -210,6 +212,14 @@ mod tests {
         let decision = decided(Some(&there), &narrower, SchemaPolicy::Evolve);
         assert_eq!(decision.problems.len(), 1);
         assert!(decision.problems[0].1.ends_with(r#"ALTER TABLE "public"."t" ALTER "a" TYPE integer"#));
+    }
+
+    #[test]
+    fn the_type_that_would_be_made_suits() {
+        let there = table(vec![field("at", FieldType::Timestamp { zoned: false }, "datetime(6)")]);
+        let wanted = [column("at", FieldType::Timestamp { zoned: true }, "datetime(6)")];
+        let decision = decided(Some(&there), &wanted, SchemaPolicy::Freeze);
+        assert_eq!((decision.problems, decision.columns), (Vec::new(), wanted.to_vec()));
     }
 
     #[test]

@@ -43,8 +43,6 @@ pub(super) struct Session {
     streaming: bool,
     /// Whether the server is a MariaDB.
     pub(super) is_mariadb: bool,
-    /// Major and minor version of the server.
-    pub(super) version: (u32, u32),
 }
 
 impl Session {
@@ -74,11 +72,9 @@ impl Session {
 
     async fn open(settings: &Settings, access: Access) -> Result<Self, Error> {
         let conn = log_in(settings, access).await?;
-        let mut session = Self { conn: Some(conn), streaming: false, is_mariadb: false, version: (0, 0) };
+        let mut session = Self { conn: Some(conn), streaming: false, is_mariadb: false };
         let version = session.rows("SELECT VERSION()", Vec::new()).await?;
-        let version = text(version.first(), 0)?;
-        session.is_mariadb = version.contains("MariaDB");
-        session.version = version_of(&version);
+        session.is_mariadb = text(version.first(), 0)?.contains("MariaDB");
         // the limit of one statement is for questions: a load may be one statement
         let timeout = settings.statement_timeout.filter(|_| access == Access::Read);
         for statement in set_up(session.is_mariadb, timeout, access) {
@@ -270,14 +266,6 @@ fn set_up(is_mariadb: bool, statement_timeout: Option<Duration>, access: Access)
         ),
         format!("SET SESSION TRANSACTION ISOLATION LEVEL {transactions}"),
     ]
-}
-
-/// `10.11.6-MariaDB`, `8.4.0`: the first two numbers.
-fn version_of(text: &str) -> (u32, u32) {
-    // some servers say 5.5.5- before what they are
-    let text = text.strip_prefix("5.5.5-").unwrap_or(text);
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or_default());
-    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// A text of an answer about the database.

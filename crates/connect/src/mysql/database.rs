@@ -41,7 +41,7 @@ use crate::{
         Facts, Table, Writer,
         dialect::{
             Dialect, Named,
-            mysql::{MARIADB, MARIADB_10_6, MYSQL, limits},
+            mysql::{MARIADB, MYSQL, limits},
         },
         sql::{Link, Server, Stage},
     },
@@ -167,11 +167,7 @@ impl Tables {
         let local_infile = number(rows.first(), 0)? == Some(1);
         let packet = number(rows.first(), 1)?.unwrap_or_default();
         let packet_bytes = usize::try_from(packet).unwrap_or_default().clamp(1 << 10, 8 << 20);
-        let dialect = match (session.is_mariadb, session.version) {
-            (false, _) => &MYSQL,
-            (true, version) if version < (10, 7) => &MARIADB_10_6,
-            (true, _) => &MARIADB,
-        };
+        let dialect = if session.is_mariadb { &MARIADB } else { &MYSQL };
         Ok(Self { settings, dialect, bulk: Bulk { local_infile, packet_bytes } })
     }
 

@@ -127,7 +127,7 @@ impl Kit for Database {
                 let of = |micros| Value::Timestamp { micros, zoned: *zoned };
                 early.into_iter().chain(late).map(of).collect()
             }
-            FieldType::Uuid => [0, 7, 0xAB, 255].map(|b| Value::Uuid([b; 16])).into(),
+            FieldType::Uuid => [0, 7, 0x5E, 0xAB, 255].map(|b| Value::Uuid([b; 16])).into(),
             FieldType::Json => {
                 ["null", "{\"a\": [1, 2.50]}", "\"ü\\n\"", "123456789012345678901234567890", " [ ] "]
                     .map(|t| Value::Json(t.into()))

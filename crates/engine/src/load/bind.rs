@@ -213,7 +213,9 @@ impl Table {
         let field = |column: &Column| {
             let there = table.and_then(|t| t.stream.field(&column.name));
             match there.filter(|f| f.native.as_deref() == Some(column.declared.as_str())) {
-                Some(field) => Field { name: column.name.clone(), ..field.clone() },
+                Some(field) => {
+                    Field { name: column.name.clone(), kind: column.kind.clone(), ..field.clone() }
+                }
                 None => Field {
                     limits: (dialect.limits)(column),
                     ..Field::new(column.name.clone(), column.kind.clone(), column.nullable)

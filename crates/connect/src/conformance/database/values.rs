@@ -92,6 +92,11 @@ async fn read(kit: &dyn Kit, table: &str, kind: &FieldType) -> Vec<Value<'static
                 (FieldType::Timestamp { zoned: true }, Value::Timestamp { micros, zoned: false }) => {
                     Value::Timestamp { micros, zoned: true }
                 }
+                // where there is no type for uuids they are texts
+                (FieldType::Uuid, Value::Text(text)) => {
+                    let field = syncline_core::schema::Field::new("v", FieldType::Uuid, true);
+                    convert(Value::Text(text), &field).expect("a uuid").into_owned()
+                }
                 (_, value) => value,
             });
         }

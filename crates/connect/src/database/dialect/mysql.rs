@@ -1,7 +1,6 @@
 //! MySQL 8 and MariaDB 10.6 or newer. <https://mariadb.com/kb/en/sql-statements/>
 //!
-//! One dialect, three sets of types: MariaDB's JSON is a text that stays as it is, and from 10.7 it has a type for uuids;
-//! MySQL's JSON changes numbers.
+//! One dialect, two sets of types: MariaDB's JSON is a text that stays as it is, MySQL's JSON changes numbers.
 
 use syncline_core::schema::{FieldType, Limits};
 
@@ -11,20 +10,11 @@ use crate::database::Column;
 /// The facts, as MySQL has them.
 pub static MYSQL: Dialect = BASE;
 
-/// MariaDB before 10.7.
-pub static MARIADB_10_6: Dialect = Dialect {
+/// The facts, as MariaDB has them.
+pub static MARIADB: Dialect = Dialect {
     declare: |kind, key| match kind {
         FieldType::Json | FieldType::List(_) => "json".into(),
         other => declare(other, key),
-    },
-    ..BASE
-};
-
-/// MariaDB from 10.7 on.
-pub static MARIADB: Dialect = Dialect {
-    declare: |kind, key| match kind {
-        FieldType::Uuid => "uuid".into(),
-        other => (MARIADB_10_6.declare)(other, key),
     },
     ..BASE
 };
@@ -86,6 +76,7 @@ fn declare(kind: &FieldType, key: bool) -> String {
         FieldType::Time => "time(6)".into(),
         // TIMESTAMP ends in 2038; our sessions are in UTC
         FieldType::Timestamp { .. } => "datetime(6)".into(),
+        // MariaDB has a type, which refuses some: those of version 8 and above that are not of the usual variant
         FieldType::Uuid => "char(36)".into(),
         // MySQL's JSON type changes numbers; what is written stays as it is
         FieldType::Json | FieldType::List(_) => "longtext".into(),
@@ -357,17 +348,17 @@ mod tests {
         ];
         let line = |kind: &FieldType| {
             let of = |dialect: &Dialect| (dialect.declare)(kind, false);
-            format!("{kind}: {} | {} | {}", of(&MYSQL), of(&MARIADB_10_6), of(&MARIADB))
+            format!("{kind}: {} | {}", of(&MYSQL), of(&MARIADB))
         };
         assert_snapshot!(lines(kinds.iter().map(line)), @r#"
-        float64: double | double | double
-        decimal: decimal(65,30) | decimal(65,30) | decimal(65,30)
-        decimal(70,2): decimal(65,30) | decimal(65,30) | decimal(65,30)
-        binary: longblob | longblob | longblob
-        date: date | date | date
-        time: time(6) | time(6) | time(6)
-        uuid: char(36) | char(36) | uuid
-        json: longtext | json | json
+        float64: double | double
+        decimal: decimal(65,30) | decimal(65,30)
+        decimal(70,2): decimal(65,30) | decimal(65,30)
+        binary: longblob | longblob
+        date: date | date
+        time: time(6) | time(6)
+        uuid: char(36) | char(36)
+        json: longtext | json
         "#);
     }
 
