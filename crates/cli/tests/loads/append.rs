@@ -75,3 +75,14 @@ fn of_a_day_that_is_not_over_nothing_is_appended_yet() {
         assert_eq!(loads.to.rows("SELECT text, count(*) FROM log GROUP BY 1"), ["first|500"]);
     }
 }
+
+#[test]
+fn a_large_table_is_appended_in_parts_and_once() {
+    let loads = log("timestamptz", "now()");
+    // more blocks than are read in one part, wherever there are two cores
+    loads.from.sql("INSERT INTO log (text) SELECT repeat('x', 1000) FROM generate_series(1, 10000)");
+    for _ in 0..2 {
+        loads.run(&["-q"]).with_code(0);
+    }
+    loads.same("log");
+}

@@ -66,20 +66,29 @@ pub(super) async fn open(
         set(&session, FROM, column, &start).await?;
         conditions.push(format!("{} >= {}", column.sql.plain(), column.sql.setting(FROM)));
     }
+    let mut until = None;
     if let (Some(bound), Some(column), true) = (&bound, &cursor, scan.read.from.is_some() || scan.once) {
         // what is read once stops exactly where the next listing starts
-        set(&session, UNTIL, column, if scan.once { &bound.resume } else { &bound.end }).await?;
-        let until = format!("{} < {}", column.sql.plain(), column.sql.setting(UNTIL));
+        let end = if scan.once { &bound.resume } else { &bound.end };
+        set(&session, UNTIL, column, end).await?;
+        until = Some(end.clone());
+        let below = format!("{} < {}", column.sql.plain(), column.sql.setting(UNTIL));
         conditions.push(match scan.read.from {
-            Some(_) => until,
+            Some(_) => below,
             // no later listing shows those without a cursor
-            None => format!("({until} OR {} IS NULL)", column.sql.plain()),
+            None => format!("({below} OR {} IS NULL)", column.sql.plain()),
         });
     }
     let resume = resume(&session, &found, cursor.as_ref(), bound.map(|b| b.resume), scan.once).await?;
     let form = Form::of(&found, columns, scan)?;
     let statement = Statement { select: form.select(), table: found.table.to_string(), conditions };
     let (ranges, others) = divide(settings, &session, &found, scan).await?;
+    // a setting is its session's own
+    if let (Some(end), Some(column)) = (&until, &cursor) {
+        for other in &others {
+            set(other, UNTIL, column, end).await?;
+        }
+    }
     let ranges = Arc::new(ranges);
     let mut parts: Vec<Box<dyn Part>> = Vec::new();
     for session in [session].into_iter().chain(others) {
