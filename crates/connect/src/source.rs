@@ -35,7 +35,7 @@ pub trait Source: Send + Sync {
     /// Finds a stream and describes it.
     ///
     /// # Errors
-    /// [`Kind::StreamMissing`](crate::error::Kind::StreamMissing) when there is none of this name.
+    /// [`Kind::StreamMissing`] when there is none of this name.
     async fn describe(&self, stream: &str) -> Result<Stream, Error>;
 
     /// Names of at most 1,000 streams, for "did you mean".
