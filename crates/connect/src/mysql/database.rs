@@ -152,7 +152,7 @@ const OLDEST: &str = "SELECT CONCAT('process ', p.id, ' (user ', p.user, ' at ',
     WHERE p.id <> CONNECTION_ID() ORDER BY t.trx_started LIMIT 1";
 
 /// The name of a table's lock: the same in every process, whatever loads it, and at most 64 characters.
-fn lock_name(table: &Named) -> String {
+pub(crate) fn lock_name(table: &Named) -> String {
     let digest = Sha256::digest(format!("syncline {table}").as_bytes());
     format!("syncline_{}", hex(&digest[..16]))
 }

@@ -39,6 +39,9 @@ mod tls;
 mod types;
 mod write;
 
+#[cfg(feature = "odbc")]
+pub(crate) use database::lock_name;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use odbc_api::{
-    Connection, ConnectionOptions, Cursor, CursorImpl, IntoParameter, OwnedCursor, environment,
+    Connection, ConnectionOptions, Cursor, CursorImpl, IntoParameter, OwnedCursor, Prepared, environment,
     handles::StatementImpl,
     parameter::{InputParameter, VarBinaryBox},
 };
@@ -57,6 +57,59 @@ impl Session {
         cursor.map_or_else(|| Ok(Vec::new()), |cursor| texts(cursor, None, limit))
     }
 
+    /// Runs a statement; returns how many rows it touched, as far as the driver tells, and none for one that gives rows.
+    pub(super) fn execute(&self, sql: &str, params: &[Param]) -> Result<u64, Error> {
+        let boxed = boxed(params);
+        let mut statement = self.connection.preallocate().map_err(|e| error::of(&e))?;
+        if let Some(seconds) = self.timeout {
+            statement.set_query_timeout_sec(seconds).map_err(|e| error::of(&e))?;
+        }
+        let gives_rows = {
+            let mut result = statement.execute(sql, &boxed[..]).map_err(|e| error::of(&e))?;
+            let gives_rows = result.is_some();
+            // of statements of users: rows are passed over, and what comes after them in a batch is run by asking for it
+            while let Some(mut cursor) = result {
+                while cursor.next_row().map_err(|e| error::of(&e))?.is_some() {}
+                result = cursor.more_results().map_err(|e| error::of(&e))?;
+            }
+            gives_rows
+        };
+        if gives_rows {
+            return Ok(0);
+        }
+        let rows = statement.row_count().map_err(|e| error::of(&e))?;
+        Ok(rows.map_or(0, |rows| rows as u64))
+    }
+
+    /// Begins a transaction: what follows is undone when the session ends before [`commit`](Self::commit).
+    pub(super) fn begin(&self) -> Result<(), Error> {
+        self.connection.set_autocommit(false).map_err(|e| error::of(&e))
+    }
+
+    /// Ends the transaction; what it did is durable.
+    ///
+    /// # Errors
+    /// [`Kind::Unanswered`] when nobody can tell whether it was.
+    pub(super) fn commit(&self) -> Result<(), Error> {
+        let unknown = |e: Error| match e.kind {
+            Kind::Unreachable => Error { kind: Kind::Unanswered, ..e },
+            _ => e,
+        };
+        self.connection.commit().map_err(|e| unknown(error::of(&e)))?;
+        self.connection.set_autocommit(true).map_err(|e| error::of(&e))
+    }
+
+    /// Undoes the transaction.
+    pub(super) fn rollback(&self) -> Result<(), Error> {
+        self.connection.rollback().map_err(|e| error::of(&e))?;
+        self.connection.set_autocommit(true).map_err(|e| error::of(&e))
+    }
+
+    /// A statement that is run again and again.
+    pub(super) fn prepare(&self, sql: &str) -> Result<Prepared<StatementImpl<'_>>, Error> {
+        self.connection.prepare(sql).map_err(|e| error::of(&e))
+    }
+
     /// The one text of a statement.
     pub(super) fn text(&self, sql: &str) -> Result<Option<String>, Error> {
         Ok(self.rows(sql, &[], 1)?.into_iter().flatten().flatten().next())
@@ -101,10 +154,17 @@ impl Session {
         texts(cursor, Some(&[4, 5]), usize::MAX)
     }
 
-    /// Catalog, schema and name of tables and views.
-    pub(super) fn tables(&self, catalog: &str, limit: usize) -> Result<Vec<Row>, Error> {
+    /// Catalog, schema and name of the tables whose names fit the pattern; `kinds`: `TABLE,VIEW`.
+    pub(super) fn tables(
+        &self,
+        catalog: &str,
+        schema: &str,
+        pattern: &str,
+        kinds: &str,
+        limit: usize,
+    ) -> Result<Vec<Row>, Error> {
         let mut statement = self.connection.preallocate().map_err(|e| error::of(&e))?;
-        let cursor = statement.tables_cursor(catalog, "", "%", "TABLE,VIEW").map_err(|e| error::of(&e))?;
+        let cursor = statement.tables_cursor(catalog, schema, pattern, kinds).map_err(|e| error::of(&e))?;
         texts(cursor, Some(&[1, 2, 3]), limit)
     }
 }

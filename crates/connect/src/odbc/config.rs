@@ -50,7 +50,7 @@ const OPTIONS: &[OptionSpec] = &[
 pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
     name: "odbc",
     source: true,
-    destination: false,
+    destination: true,
     loads: true,
     writes: &[Write::Append, Write::Upsert, Write::Mirror, Write::Replace],
     options: OPTIONS,

@@ -17,6 +17,8 @@ use crate::{Error, error::Kind};
 pub(super) struct Found {
     /// As it stands behind FROM.
     pub(super) table: String,
+    /// Schema (MySQL: database), where there is one, and name; none: a statement.
+    pub(super) place: Option<(Option<String>, String)>,
     pub(super) stream: Stream,
     /// Parallel to the stream's fields.
     pub(super) columns: Vec<Column>,
@@ -74,7 +76,7 @@ pub(super) fn names(session: &Session) -> Result<Vec<String>, Error> {
         _ => String::new(),
     };
     let mut names = Vec::new();
-    for row in session.tables(&catalog, 1000)? {
+    for row in session.tables(&catalog, "", "%", "TABLE,VIEW", 1000)? {
         let mut cells = row.into_iter();
         let (catalog, schema) = (cells.next().flatten(), cells.next().flatten());
         let Some(table) = cells.next().flatten() else { continue };
@@ -161,6 +163,7 @@ fn table(session: &Session, wanted: &str, parts: &[String]) -> Result<Option<Fou
     let quoted = place.iter().map(|name| Ident { name, quote: session.quote }.to_string());
     let mut found = Found {
         table: quoted.collect::<Vec<_>>().join("."),
+        place: Some((owner.clone(), name.clone())),
         stream: Stream { name: wanted.to_owned(), id, ..Stream::default() },
         columns: Vec::new(),
     };
@@ -238,7 +241,7 @@ fn indexes(session: &Session, found: &mut Found, schema: &str, table: &str) -> R
 fn statement(session: &Session, wanted: &str) -> Result<Found, Error> {
     let table = wanted.trim().trim_end_matches(';').trim_end().to_owned();
     let stream = Stream { name: wanted.to_owned(), id: table.clone(), ..Stream::default() };
-    let mut found = Found { table, stream, columns: Vec::new() };
+    let mut found = Found { table, place: None, stream, columns: Vec::new() };
     let mut told = Vec::new();
     {
         let no_result = || Error::new(Kind::Definition, "the statement gives no records");

@@ -54,6 +54,9 @@ pub(super) struct Facts {
     /// Columns of the indexes of a table that hold every row, in order: index, whether it is unique, whether it is the
     /// primary key, column (null: an expression or a part of a column). Parameters: schema, table.
     pub(super) indexes: Option<&'static str>,
+    /// Columns of a table as a destination: name, type in the server's words, whether it must be given, whether it cannot
+    /// be. Parameters: schema, table. None: tables there are not loaded.
+    pub(super) declared: Option<&'static str>,
     pub(super) first: First,
     /// Whether the driver's word on the longest text of a column is the server's.
     pub(super) lengths_hold: bool,
@@ -70,6 +73,7 @@ const UNKNOWN: Facts = Facts {
     schema_is_catalog: false,
     columns: None,
     indexes: None,
+    declared: None,
     first: First::No,
     lengths_hold: false,
     first_year: 1,
@@ -93,12 +97,22 @@ const POSTGRES: Facts = Facts {
            AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL \
          ORDER BY x.indexrelid, k.at",
     ),
+    declared: Some(
+        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), \
+           CAST(a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS int), \
+           CAST(a.attgenerated <> '' OR a.attidentity = 'a' AS int) \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = CAST(? AS text) AND c.relname = CAST(? AS text) AND a.attnum > 0 AND NOT a.attisdropped",
+    ),
     first: First::Limit,
     ..UNKNOWN
 };
 
 const MYSQL: Facts = Facts {
-    attributes: &[("FORWARDONLY", "1"), ("NO_CACHE", "1")],
+    // The first two are understood by MySQL's own driver; MariaDB's holds the whole answer. 2: an update tells how many rows
+    // it found, and not only how many were other than before.
+    attributes: &[("NO_CACHE", "1"), ("FORWARD_CURSOR", "1"), ("OPTION", "2")],
     session: &["SET time_zone = '+00:00'"],
     now: Some("SELECT CAST(UTC_TIMESTAMP(6) AS CHAR)"),
     wall: Some("SELECT CAST(CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', @@global.time_zone) AS CHAR)"),
@@ -124,6 +138,12 @@ const MYSQL: Facts = Facts {
         "SELECT INDEX_NAME, 1 - NON_UNIQUE, INDEX_NAME = 'PRIMARY', IF(SUB_PART IS NULL, COLUMN_NAME, NULL) \
          FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
          ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+    ),
+    declared: Some(
+        "SELECT COLUMN_NAME, COLUMN_TYPE, \
+           IF(IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%auto_increment%', 1, 0), \
+           IF(EXTRA LIKE '%GENERATED%', 1, 0) \
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
     ),
     first: First::Limit,
     lengths_hold: true,
@@ -167,6 +187,20 @@ const SQL_SERVER: Facts = Facts {
          WHERE s.name = ? AND o.name = ? AND i.has_filter = 0 AND i.is_disabled = 0 AND k.key_ordinal > 0 \
          ORDER BY i.index_id, k.key_ordinal",
     ),
+    declared: Some(
+        "SELECT c.name, t.name + CASE WHEN t.name IN ('decimal', 'numeric') \
+             THEN CONCAT('(', c.precision, ',', c.scale, ')') \
+           WHEN t.name IN ('datetime2', 'datetimeoffset', 'time') THEN CONCAT('(', c.scale, ')') \
+           WHEN t.name IN ('char', 'varchar', 'binary', 'varbinary', 'nchar', 'nvarchar') \
+             THEN CASE WHEN c.max_length = -1 THEN '(max)' \
+               ELSE CONCAT('(', c.max_length / CASE WHEN t.name LIKE 'n%' THEN 2 ELSE 1 END, ')') END \
+           ELSE '' END, \
+           CASE WHEN c.is_nullable = 0 AND c.default_object_id = 0 AND c.is_identity = 0 THEN 1 ELSE 0 END, \
+           CASE WHEN c.is_identity = 1 OR c.is_computed = 1 OR t.name = 'timestamp' THEN 1 ELSE 0 END \
+         FROM sys.columns c JOIN sys.types t ON t.user_type_id = c.system_type_id \
+         JOIN sys.objects o ON o.object_id = c.object_id JOIN sys.schemas s ON s.schema_id = o.schema_id \
+         WHERE s.name = ? AND o.name = ?",
+    ),
     first: First::Top,
     lengths_hold: true,
     ..UNKNOWN
@@ -189,6 +223,15 @@ const ORACLE: Facts = Facts {
            AND k.constraint_type = 'P' \
          WHERE i.table_owner = TO_CHAR(?) AND i.table_name = TO_CHAR(?) AND i.index_type = 'NORMAL' \
          ORDER BY i.index_name, c.column_position",
+    ),
+    declared: Some(
+        "SELECT column_name, data_type || CASE \
+           WHEN data_type = 'NUMBER' AND data_precision IS NOT NULL THEN '(' || data_precision || ',' || data_scale || ')' \
+           WHEN data_type IN ('VARCHAR2', 'CHAR') AND char_used = 'C' THEN '(' || char_length || ' CHAR)' \
+           WHEN data_type IN ('VARCHAR2', 'CHAR', 'RAW') THEN '(' || data_length || ')' END, \
+           CASE WHEN nullable = 'N' AND default_length IS NULL AND identity_column = 'NO' THEN 1 ELSE 0 END, \
+           CASE WHEN virtual_column = 'YES' THEN 1 ELSE 0 END \
+         FROM all_tab_cols WHERE owner = TO_CHAR(?) AND table_name = TO_CHAR(?) AND hidden_column = 'NO'",
     ),
     first: First::Fetch,
     lengths_hold: true,

@@ -27,16 +27,16 @@ pub(super) fn of(error: &odbc_api::Error) -> Error {
 
 fn of_record(record: &Record) -> Error {
     let message = String::from_utf16_lossy(&record.message);
-    of_state(record.state.as_str(), &message)
+    of_state(record.state.as_str(), record.native_error, &message)
 }
 
-/// A failure with this SQLSTATE. Not every driver translates the server's codes, so words are looked at as well.
-fn of_state(state: &str, message: &str) -> Error {
+/// A failure with this SQLSTATE and code of the server. Not every driver translates the server's codes, so words are looked at as well.
+fn of_state(state: &str, code: i32, message: &str) -> Error {
     let kind = kind(state, message);
     let told = if tells_no_data(state, kind) {
         format!("{} (SQLSTATE {state})", bare(message))
     } else {
-        format!("the server refused the statement (SQLSTATE {state})")
+        format!("the server refused the statement (SQLSTATE {state}, code {code})")
     };
     let error = Error::new(kind, told);
     match hint(state, kind) {
@@ -162,15 +162,18 @@ mod tests {
 
     #[test]
     fn messages_that_may_quote_values_are_withheld() {
-        let shown = |state, message| of_state(state, message).message;
+        let shown = |state, message| of_state(state, 7, message).message;
         assert_eq!(
             shown("42S02", "[unixODBC][Driver 1] table \"x\"\n is missing"),
             "table \"x\" is missing (SQLSTATE 42S02)"
         );
         assert_eq!(
             shown("22018", "invalid number: hunter2"),
-            "the server refused the statement (SQLSTATE 22018)"
+            "the server refused the statement (SQLSTATE 22018, code 7)"
         );
-        assert_eq!(shown("HY000", "duplicate hunter2"), "the server refused the statement (SQLSTATE HY000)");
+        assert_eq!(
+            shown("HY000", "duplicate hunter2"),
+            "the server refused the statement (SQLSTATE HY000, code 7)"
+        );
     }
 }

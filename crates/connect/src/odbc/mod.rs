@@ -1,8 +1,10 @@
 //! The `odbc` source: tables, views and statements of any database that has an ODBC driver. This is how Oracle, SQL
-//! Server, Sybase ASE and DB2 are reached. Built with the cargo feature `odbc`, which needs unixODBC.
+//! Server, Sybase ASE and DB2 are reached. SQL Server, Oracle, PostgreSQL and MySQL can be loaded through it as well.
+//! Built with the cargo feature `odbc`, which needs unixODBC.
 //!
 //! Start reading at [`Connector`]; `dialect` is what is known about each kind of server, `describe` finds a table, `read`
-//! decides where a listing starts and stops, `rows` fetches it, `types` reads cells, `sql` renders every statement.
+//! decides where a listing starts and stops, `rows` fetches it, `types` reads cells, `sql` renders every statement;
+//! `database` and `write` are the destination.
 //!
 //! Limits, and what a user should know:
 //! - A driver does not tell who is writing: an incremental read stops at the server's time less `lag`, which must cover
@@ -14,6 +16,8 @@
 //!   record a problem; cast it in a source statement.
 //! - Columns with a time zone are instants where the driver tells the type's name; the result of a source statement has
 //!   no names of types (but in PostgreSQL), and its times are wall-clock times.
+//! - Memory is bounded where the driver hands rows over as they come. MariaDB's driver (3.1) holds the whole answer of a
+//!   statement: use a connection of type `mysql`.
 //! - A statement cannot be cancelled: giving up a listing waits for the driver. `statement_timeout` bounds that.
 //! - Texts and names go to the driver as UTF-16. To a driver without functions for that (Debian's for SQLite) the driver
 //!   manager hands them in the process's locale, and what is not ASCII is lost on the way.
@@ -25,6 +29,7 @@
 mod bind;
 mod client;
 mod config;
+mod database;
 mod describe;
 mod dialect;
 mod error;
@@ -33,6 +38,7 @@ mod read;
 mod rows;
 mod sql;
 mod types;
+mod write;
 
 use std::sync::Arc;
 
@@ -47,7 +53,8 @@ use tokio::sync::Mutex;
 
 use self::{client::Session, config::Settings};
 use crate::{
-    Error, Source,
+    Database, Error, Source,
+    database::sql::Sql,
     error::Kind,
     registry::{self, Context},
     source::{FETCH_MAX, Fetch, Part, Read, Reader, Scan},
@@ -75,6 +82,11 @@ impl registry::Connector for Connector {
             quote,
             session: Arc::new(Mutex::new(Some(session))),
         }))
+    }
+
+    async fn database(&self, connection: &Connection, _: &Context) -> Result<Arc<dyn Database>, Error> {
+        let loads = database::Loads::of(Settings::of(connection)?).await?;
+        Ok(Arc::new(Sql::new(loads)))
     }
 }
 

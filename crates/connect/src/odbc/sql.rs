@@ -185,6 +185,22 @@ impl Column {
         }
     }
 
+    /// A parameter as a value to be stored in the column, whose type in the server's words is `declared`.
+    pub(super) fn stored(&self, declared: &str) -> String {
+        match (self.dialect, &self.field.kind) {
+            (_, FieldType::Binary) => "?".into(),
+            // a type that texts are not assigned to by themselves (an enum, an address)
+            (Dialect::Postgres, FieldType::Text | FieldType::List(_)) if !is_text(declared) => {
+                format!("CAST(CAST(? AS text) AS {declared})")
+            }
+            // what it makes of a text is exact, where a cast would need the column's own digits
+            (Dialect::Mysql, kind) if *kind != FieldType::Boolean => "?".into(),
+            (Dialect::Oracle, FieldType::Text | FieldType::Json | FieldType::List(_)) => "?".into(),
+            (Dialect::Oracle, FieldType::Time | FieldType::Uuid) => "?".into(),
+            _ => self.param(),
+        }
+    }
+
     fn param_sql_server(&self) -> String {
         let cast = |name: &str| format!("CAST(? AS {name})");
         match &self.field.kind {
@@ -235,6 +251,12 @@ impl Column {
     fn equals(&self) -> String {
         format!("{} = {}", self.compared(), self.param())
     }
+}
+
+/// Whether a type of PostgreSQL takes texts as they are, and refuses those that are too long.
+fn is_text(declared: &str) -> bool {
+    ["text", "character varying", "character", "name"]
+        .contains(&declared.split('(').next().unwrap_or_default())
 }
 
 /// What a listing stops at, exclusive.

@@ -129,7 +129,7 @@ const LOADER: &str = "SELECT 'process ' || a.pid || ' of ' || coalesce(host(a.cl
       AND (l.classid::int8 << 32 | l.objid::int8) = $1::text::int8 LIMIT 1";
 
 /// The number of the advisory lock of a table's name: the same in every process, whatever loads it.
-fn lock_number(table: &Named) -> i64 {
+pub(crate) fn lock_number(table: &Named) -> i64 {
     let digest = Sha256::digest(format!("syncline {table}").as_bytes());
     digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }

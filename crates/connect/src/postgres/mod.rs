@@ -40,6 +40,9 @@ mod tuples;
 mod types;
 mod write;
 
+#[cfg(feature = "odbc")]
+pub(crate) use database::lock_number;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

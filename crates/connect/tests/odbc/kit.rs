@@ -19,16 +19,17 @@ use crate::{
     sqlite::kit::{File, Times},
 };
 
-/// Opens a source with these options.
-pub(crate) async fn open(options: serde_json::Value) -> Result<Arc<dyn Source>, Error> {
+/// What is needed to open a connection with these options.
+pub(crate) fn opening(options: serde_json::Value) -> (Connection, Context) {
     let connection = Connection { name: "erp".into(), kind: "odbc".into(), options };
     let clock = Arc::new(SystemClock::new());
-    let context = Context {
-        clock: clock.clone(),
-        budgets: Arc::new(Budgets::new(clock)),
-        seed: 1,
-        directory: PathBuf::new(),
-    };
+    let budgets = Arc::new(Budgets::new(clock.clone()));
+    (connection, Context { clock, budgets, seed: 1, directory: PathBuf::new() })
+}
+
+/// Opens a source with these options.
+pub(crate) async fn open(options: serde_json::Value) -> Result<Arc<dyn Source>, Error> {
+    let (connection, context) = opening(options);
     Connector.source(&connection, &context).await
 }
 

@@ -1,5 +1,6 @@
 //! The `odbc` source against real servers through their real drivers.
 
+mod database;
 mod failures;
 mod kit;
 

@@ -187,8 +187,9 @@ impl<'a> Bench<'a> {
     /// The columns of all rows as texts, in the order of the first.
     async fn read(&self, columns: &[&str]) -> Vec<Vec<Option<String>>> {
         let texts: Vec<_> = columns.iter().map(|c| (self.kit.dialect().as_text)(&self.q(c))).collect();
-        let sql =
-            format!("SELECT {} FROM {} ORDER BY {}", texts.join(", "), self.quoted(), self.q(columns[0]));
+        // with its table, for a bare name may be that of the text
+        let (table, first) = (self.quoted(), self.q(columns[0]));
+        let sql = format!("SELECT {} FROM {table} ORDER BY {table}.{first}", texts.join(", "));
         self.kit.rows(&sql).await
     }
 

@@ -27,6 +27,7 @@ pub static FILES: Dialect = Dialect {
     delete_names_alias: false,
     alias: "AS ",
     create_staging: ("CREATE TABLE", "CREATE TABLE"),
+    session_table: ("", ""),
     table_suffix: "",
     nullable: "",
     retype: |_, _, _, _| String::new(),

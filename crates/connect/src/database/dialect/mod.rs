@@ -55,6 +55,8 @@ pub struct Dialect {
     pub limited: fn(select: &str, limit: usize) -> String,
     /// Words before a staging table: `CREATE UNLOGGED TABLE`, and those of one that goes with its session.
     pub create_staging: (&'static str, &'static str),
+    /// What the name of a table that goes with its session begins with, and what follows its columns.
+    pub session_table: (&'static str, &'static str),
     /// What follows the type of a column that may be null, where that is not what a database takes for granted.
     pub nullable: &'static str,
     /// What follows the columns of a created table.

@@ -35,6 +35,7 @@ const BASE: Dialect = Dialect {
     delete_names_alias: true,
     alias: "AS ",
     create_staging: ("CREATE TABLE", "CREATE TEMPORARY TABLE"),
+    session_table: ("", ""),
     nullable: "",
     // Byte by byte, spaces at the end included: what is a key elsewhere is one here. Each server reads its own comment.
     table_suffix: " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 \

@@ -22,7 +22,9 @@ pub static ORACLE: Dialect = Dialect {
     update: UpdateForm::None { names_alias: false },
     delete_names_alias: false,
     alias: "",
-    create_staging: ("CREATE TABLE", "CREATE TABLE"),
+    // from 18c on
+    create_staging: ("CREATE TABLE", "CREATE PRIVATE TEMPORARY TABLE"),
+    session_table: ("ORA$PTT_", " ON COMMIT PRESERVE DEFINITION"),
     nullable: "",
     table_suffix: "",
     // it may not be said again that a column is null or not
@@ -166,6 +168,8 @@ mod tests {
         let key = ["id".to_owned()];
         assert_snapshot!(ORACLE.create_table(&table, Layout { columns: &columns, key: &key }), @r#"CREATE TABLE "HR"."it's ""a""" ("id" NUMBER(19) NOT NULL, "co]de""" VARCHAR2(390 CHAR) NOT NULL, "price" NUMBER(14,2), "note" CLOB, "at" TIMESTAMP(6) WITH TIME ZONE, PRIMARY KEY ("id"))"#);
         assert_snapshot!(ORACLE.drop_table(&table), @r#"DROP TABLE "HR"."it's ""a""" PURGE"#);
+        let own = ORACLE.in_session(&table.beside("syncline_0_1"));
+        assert_snapshot!(ORACLE.create_staging(&own, &columns[..1], false, true), @r#"CREATE PRIVATE TEMPORARY TABLE "ORA$PTT_syncline_0_1" ("id" NUMBER(19)) ON COMMIT PRESERVE DEFINITION"#);
         assert_snapshot!(ORACLE.widen_column(&table, &columns[1]), @r#"ALTER TABLE "HR"."it's ""a""" MODIFY ("co]de""" VARCHAR2(390 CHAR))"#);
         assert_snapshot!(ORACLE.create_staging(&table.beside("syncline_0_1"), &columns, true, false), @r#"CREATE TABLE "HR"."syncline_0_1" ("id" NUMBER(19), "co]de""" VARCHAR2(390 CHAR), "price" NUMBER(14,2), "note" CLOB, "at" TIMESTAMP(6) WITH TIME ZONE, "syncline_tombstone" NUMBER(1))"#);
     }

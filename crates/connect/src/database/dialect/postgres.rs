@@ -23,6 +23,7 @@ pub static POSTGRES: Dialect = Dialect {
     delete_names_alias: false,
     alias: "AS ",
     create_staging: ("CREATE UNLOGGED TABLE", "CREATE TEMPORARY TABLE"),
+    session_table: ("", ""),
     nullable: "",
     table_suffix: "",
     retype: |table, column, declared, _| format!("ALTER TABLE {table} ALTER {column} TYPE {declared}"),

@@ -23,6 +23,7 @@ pub static SQLITE: Dialect = Dialect {
     delete_names_alias: false,
     alias: "AS ",
     create_staging: ("CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE"),
+    session_table: ("", ""),
     nullable: "",
     table_suffix: "",
     // the type of a column is fixed; but it limits neither lengths nor digits

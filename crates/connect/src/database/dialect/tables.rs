@@ -28,6 +28,11 @@ impl Dialect {
         format!("CREATE TABLE {} ({}){}", self.table(table), parts.join(", "), self.table_suffix)
     }
 
+    /// The name of a table that goes with its session.
+    pub fn in_session(&self, table: &Named) -> Named {
+        Named { schema: None, name: format!("{}{}", self.session_table.0, table.name) }
+    }
+
     /// A staging table: everything may be null in it, since what is not is found out by the merge.
     pub fn create_staging(
         &self,
@@ -43,8 +48,8 @@ impl Dialect {
             parts.push(format!("{} {}{null}", self.quote(TOMBSTONE), self.boolean));
         }
         let (shared, own) = self.create_staging;
-        let create = if in_session { own } else { shared };
-        format!("{create} {} ({}){}", self.table(table), parts.join(", "), self.table_suffix)
+        let (create, after) = if in_session { (own, self.session_table.1) } else { (shared, "") };
+        format!("{create} {} ({}){after}{}", self.table(table), parts.join(", "), self.table_suffix)
     }
 
     /// One more column, which may be null: there are records already.

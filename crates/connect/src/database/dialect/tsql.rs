@@ -23,6 +23,7 @@ pub static SQL_SERVER: Dialect = Dialect {
     delete_names_alias: true,
     alias: "AS ",
     create_staging: ("CREATE TABLE", "CREATE TABLE"),
+    session_table: ("#", ""),
     nullable: " NULL",
     table_suffix: "",
     retype: |table, column, declared, nullable| {
@@ -62,6 +63,7 @@ pub static SYBASE: Dialect = Dialect {
     delete_names_alias: true,
     alias: "AS ",
     create_staging: ("CREATE TABLE", "CREATE TABLE"),
+    session_table: ("#", ""),
     nullable: " NULL",
     table_suffix: "",
     retype: |table, column, declared, nullable| {
@@ -266,6 +268,8 @@ mod tests {
         assert_snapshot!(SYBASE.drop_table(&table), @r#"DROP TABLE "dbo"."it's [a]""#);
         assert_snapshot!(SYBASE.create_state(&table.beside("syncline_state")), @r#"CREATE TABLE "dbo"."syncline_state" ("sync" varchar(200) NOT NULL, "table_name" varchar(200) NOT NULL, "epoch" bigint NOT NULL, "position" text NULL, "started_at" bigint NULL, PRIMARY KEY ("sync", "table_name"))"#);
         let columns = Example::columns(&SQL_SERVER);
+        let own = SQL_SERVER.in_session(&table.beside("syncline_0_1"));
+        assert_snapshot!(SQL_SERVER.create_staging(&own, &columns[..1], false, true), @"CREATE TABLE [#syncline_0_1] ([id] bigint NULL)");
         assert_snapshot!(SQL_SERVER.widen_column(&table, &columns[1]), @r#"ALTER TABLE [dbo].[it's [a]]] ALTER COLUMN [co]]de"] nvarchar(225) NOT NULL"#);
         assert_snapshot!(SQL_SERVER.create_staging(&table.beside("syncline_0_1"), &columns, true, false), @r#"CREATE TABLE [dbo].[syncline_0_1] ([id] bigint NULL, [co]]de"] nvarchar(225) NULL, [price] decimal(14,2) NULL, [note] nvarchar(max) NULL, [at] datetimeoffset(6) NULL, [syncline_tombstone] bit NULL)"#);
     }

@@ -426,8 +426,8 @@ impl<S: Server> Load for Loading<S> {
         let writers = if self.tables.dry { 1 } else { writers.clamp(1, server.facts().writers_max) };
         if self.tables.dry {
             // it lives where only its session sees it
-            self.tables.staging.schema = None;
-            self.tables.gone.schema = None;
+            let own = |table: &Named| server.dialect().in_session(table);
+            (self.tables.staging, self.tables.gone) = (own(&self.tables.staging), own(&self.tables.gone));
         }
         let stage = self.tables.stage();
         server.make_staging(&mut self.link, &stage).await?;
