@@ -15,7 +15,7 @@ use syncline_connect::{
     sharepoint, sqlite,
 };
 use syncline_core::{connection::Connection, mapping, sync::Sync};
-use syncline_engine::{Bound, Engine, load, retry::Policy};
+use syncline_engine::{Bound, Engine, Flow, load, retry::Policy};
 use syncline_spec::{Environment, Project};
 use syncline_store::Store;
 
@@ -153,14 +153,6 @@ impl Systems {
         let (bound, problems) = Bound::open(sync.clone(), source, destination).await?;
         Ok((bound.map(Flow::Push), problems))
     }
-}
-
-/// A sync that fits its systems, by how it is written.
-pub(crate) enum Flow {
-    /// Record by record, into an API.
-    Push(Bound),
-    /// In bulk, into a table or file.
-    Load(load::Table),
 }
 
 /// The two connections of a sync.

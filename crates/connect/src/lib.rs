@@ -23,8 +23,10 @@ pub mod registry;
 pub mod sharepoint;
 pub mod source;
 pub mod sqlite;
+pub mod statements;
 
 pub use database::Database;
 pub use destination::Destination;
 pub use error::Error;
 pub use source::Source;
+pub use statements::Statements;

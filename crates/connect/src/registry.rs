@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use syncline_core::connection::{Connection, ConnectorSpec};
 
-use crate::{Database, Destination, Error, Source, budget::Budgets, clock::Clock, error::Kind};
+use crate::{Database, Destination, Error, Source, Statements, budget::Budgets, clock::Clock, error::Kind};
 
 /// What every connector is handed.
 #[derive(Debug, Clone)]
@@ -47,6 +47,15 @@ pub trait Connector: Send + Sync {
         _context: &Context,
     ) -> Result<Arc<dyn Database>, Error> {
         Err(cannot(connection, "destination of tables"))
+    }
+
+    /// Opens a connection for single statements.
+    async fn statements(
+        &self,
+        connection: &Connection,
+        _context: &Context,
+    ) -> Result<Arc<dyn Statements>, Error> {
+        Err(cannot(connection, "place for SQL statements"))
     }
 }
 

@@ -8,9 +8,11 @@
 //! destination should hold) and [`plan`] (what is to be done about it).
 #![warn(missing_docs)]
 
+pub mod alert;
 pub mod batch;
 pub mod budget;
 pub mod canonical;
+pub mod chain;
 pub mod connection;
 pub mod convert;
 mod cost;
@@ -26,8 +28,11 @@ mod infer;
 pub mod mapping;
 pub mod mutant;
 pub mod plan;
+pub mod project;
 pub mod remedy;
+pub mod report;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 pub mod seen;
 pub mod sync;

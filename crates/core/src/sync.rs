@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::expr::Expr;
+pub use crate::schedule::Schedule;
 
 /// One configured flow from a source stream to destination streams.
 #[derive(Debug, Clone)]
@@ -147,29 +148,6 @@ pub enum SchemaPolicy {
     Evolve,
     /// New columns are left out and reported; the table is never changed.
     Freeze,
-}
-
-/// When a sync runs, and what is different then.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Schedule {
-    /// Name, for `run --schedule` and for overriding a default; unique within the sync.
-    pub name: Option<String>,
-    /// Interval. Exactly one of `every` and `cron` is given.
-    pub every: Option<Duration>,
-    /// Five fields.
-    pub cron: Option<String>,
-    /// IANA zone of `cron`.
-    pub zone: Option<String>,
-    /// Mode of these runs, where it differs from the sync's.
-    pub mode: Option<Mode>,
-    /// An incremental run reads from the last successful start less `every` times this, where that is below the cursor; 0: off.
-    pub lookback: f64,
-    /// A full run replaces the table as a whole instead of merging into it.
-    pub prepurge: bool,
-    /// The table's indexes are rebuilt after the run.
-    pub reindex: bool,
-    /// Whether it is in force.
-    pub enabled: bool,
 }
 
 /// How much of the source a run reads.

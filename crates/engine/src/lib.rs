@@ -11,6 +11,7 @@ pub mod bind;
 mod contact;
 mod deletes;
 pub mod error;
+mod flow;
 pub mod load;
 pub mod plan;
 mod planner;
@@ -21,6 +22,7 @@ mod reading;
 mod recover;
 pub mod retry;
 pub mod run;
+pub mod service;
 pub mod verify;
 mod writer;
 
@@ -31,6 +33,7 @@ use syncline_store::Store;
 
 pub use bind::Bound;
 pub use error::Error;
+pub use flow::Flow;
 
 /// What every run of a process shares.
 #[derive(Clone)]

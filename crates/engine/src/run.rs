@@ -14,7 +14,7 @@ use syncline_core::{
     sync::{Mode, OnEdit},
     value::Value,
 };
-use syncline_store::{Held, Intent, IntentKind, Lease, LedgerChange, NewRun, Parked, RunEnd, RunId};
+use syncline_store::{About, Held, Intent, IntentKind, Lease, LedgerChange, NewRun, Parked, RunEnd, RunId};
 use tokio::sync::watch;
 
 use crate::{
@@ -39,6 +39,8 @@ pub struct Options {
     pub mode: Option<Mode>,
     /// Only retry parked records; read nothing else.
     pub only_parked: bool,
+    /// What the run is part of; source and destination are filled in.
+    pub about: About,
 }
 
 /// How a run ended.
@@ -52,6 +54,11 @@ pub struct Report {
     pub counts: Counts,
     /// What stopped it.
     pub error: Option<Error>,
+}
+
+/// What a run is part of, with what it reads and writes.
+pub(crate) fn about(sync: &syncline_core::sync::Sync, given: &About) -> About {
+    About { source: Some(sync.from.connection.clone()), table: Some(sync.to.stream.clone()), ..given.clone() }
 }
 
 /// Runs a sync once. `cancel` turning true stops it after the batch in hand.
@@ -72,7 +79,12 @@ pub async fn run(
     let cursor = engine.store.cursor(&bound.sync.name).await?;
     let reading = reading::decide(&bound.sync, options.mode, cursor.as_ref());
     let started = engine.clock.elapsed();
-    let new = NewRun { mode: reading.mode, reason: reading.reason.clone(), at: engine.clock.now() };
+    let new = NewRun {
+        mode: reading.mode,
+        reason: reading.reason.clone(),
+        about: about(&bound.sync, &options.about),
+        at: engine.clock.now(),
+    };
     let run = engine.store.start_run(&lease, new).await?;
     observer.event(&Event::Started {
         sync: bound.sync.name.clone(),

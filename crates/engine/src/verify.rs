@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use syncline_core::{counts::Counts, run::Status, sync::Mode};
-use syncline_store::{Comparison, Drift, DriftKind, NewRun, RunEnd};
+use syncline_store::{About, Comparison, Drift, DriftKind, NewRun, RunEnd};
 
 use crate::{Bound, Engine, Error, contact};
 
@@ -40,7 +40,10 @@ pub async fn mark(engine: &Engine, bound: &Bound, drift: &[Drift]) -> Result<u64
     let now = engine.clock.now();
     let lease = engine.store.claim(&bound.sync.name, now).await?;
     let reason = Some("verify --repair: marks what drifted".to_owned());
-    let run = engine.store.start_run(&lease, NewRun { mode: Mode::Incremental, reason, at: now }).await?;
+    let run = engine
+        .store
+        .start_run(&lease, NewRun { mode: Mode::Incremental, reason, about: About::default(), at: now })
+        .await?;
     engine.store.mark_drifted(&lease, run, &repairable, now).await?;
     let end = RunEnd {
         status: Status::Succeeded,

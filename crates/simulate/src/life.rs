@@ -207,7 +207,7 @@ impl Life {
             1 => Some(Mode::Incremental),
             _ => None,
         };
-        Options { mode, only_parked: self.draw(0..20) == 0 }
+        Options { mode, only_parked: self.draw(0..20) == 0, ..Options::default() }
     }
 
     /// After how many steps something happens to a run: early or late, wherever it then is.

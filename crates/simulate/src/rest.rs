@@ -62,7 +62,7 @@ fn broken(life: &Life) -> bool {
 async fn usual_run(life: &mut Life, round: usize, mode: Option<Mode>) {
     tokio::time::sleep(LONGER_THAN_PARKED).await;
     life.world.lock().advance();
-    let options = Options { mode, only_parked: false };
+    let options = Options { mode, ..Options::default() };
     let report = life.process(round, &options, None, None).await;
     let finished = report.is_some_and(|r| matches!(r.status, Status::Succeeded | Status::Partial));
     if !finished {

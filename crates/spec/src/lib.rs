@@ -55,6 +55,7 @@ mod variables;
 pub use json_schema::json_schema;
 pub use places::Places;
 pub use problem::{Place, Problem, Severity, did_you_mean};
-pub use project::{FILE_BYTES_MAX, Loaded, Project, StoreOptions, decode, parse};
+pub use project::{FILE_BYTES_MAX, Loaded, decode, parse};
+pub use syncline_core::project::Project;
 pub use template::template;
 pub use variables::Environment;

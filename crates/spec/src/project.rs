@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use syncline_core::{
-    connection::{Connection, ConnectorSpec},
-    sync::Sync,
+    connection::ConnectorSpec,
+    project::{Project, ServerOptions, StoreOptions},
 };
 
 use crate::{
@@ -26,40 +26,6 @@ const STORE_PATH: &str = ".syncline/store.db";
 
 /// How long a writer waits for another, unless the project says otherwise.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A project as its file defines it.
-#[derive(Debug, Clone)]
-pub struct Project {
-    /// In the file's order; variables are filled in.
-    pub connections: Vec<Connection>,
-    /// In the file's order. Every connection they name is among `connections` and can play its role.
-    pub syncs: Vec<Sync>,
-    /// Where the ledger is kept.
-    pub store: StoreOptions,
-}
-
-impl Project {
-    /// The connection called `name`.
-    pub fn connection(&self, name: &str) -> Option<&Connection> {
-        self.connections.iter().find(|c| c.name == name)
-    }
-
-    /// The sync called `name`.
-    pub fn sync(&self, name: &str) -> Option<&Sync> {
-        self.syncs.iter().find(|s| s.name == name)
-    }
-}
-
-/// Where and how the ledger is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreOptions {
-    /// SQLite file, relative to the project file.
-    pub path: String,
-    /// The file never grows beyond this many bytes.
-    pub max_size: Option<u64>,
-    /// How long to wait for another process that writes to the file.
-    pub busy_timeout: Duration,
-}
 
 /// A project file that was read.
 #[derive(Debug, Clone)]
@@ -168,11 +134,25 @@ fn project(reader: &mut Reader<'_>, root: &Node, connectors: &[ConnectorSpec]) -
     let syncs =
         record.get("syncs").map(|spot| sync::read(reader, &spot, &named, &defaults)).unwrap_or_default();
     let store = store(reader, &record);
-    Some(Project { connections: named.into_iter().filter_map(|n| n.connection).collect(), syncs, store })
+    Some(Project {
+        connections: named.into_iter().filter_map(|n| n.connection).collect(),
+        syncs,
+        chains: Vec::new(),
+        reports: Vec::new(),
+        alerts: Vec::new(),
+        receivers: Vec::new(),
+        store,
+        server: ServerOptions::default(),
+    })
 }
 
 fn store(reader: &mut Reader<'_>, project: &Record<'_>) -> StoreOptions {
-    let mut store = StoreOptions { path: STORE_PATH.to_owned(), max_size: None, busy_timeout: BUSY_TIMEOUT };
+    let mut store = StoreOptions {
+        path: STORE_PATH.to_owned(),
+        max_size: None,
+        busy_timeout: BUSY_TIMEOUT,
+        tenant: String::new(),
+    };
     if let Some(record) = project.get("store").and_then(|spot| reader.record(&spot, &STORE)) {
         store.path = record.text(reader, "path").unwrap_or(store.path);
         store.max_size = record.size(reader, "max_size");

@@ -179,6 +179,7 @@ fn join(reader: &mut Reader<'_>, layers: &[&Draft<'_>], defaults: &[Draft<'_>]) 
         prepurge: flag(|d| d.prepurge).unwrap_or(false),
         reindex: flag(|d| d.reindex).unwrap_or(false),
         enabled: flag(|d| d.enabled).unwrap_or(true),
+        ..Schedule::EMPTY
     }
 }
 

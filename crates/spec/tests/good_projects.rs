@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
+use syncline_core::project::StoreOptions;
 use syncline_core::sync::{
     As, DeletePolicy, Deletes, Detect, Direction, Key, KeyColumns, Mode, OnEdit, Origin, Overlap, Write,
 };
-use syncline_spec::{Place, Places, StoreOptions, template};
+use syncline_spec::{Place, Places, template};
 
 use crate::world::{load, problems, project, sync};
 
@@ -82,7 +83,8 @@ fn defaults() {
         StoreOptions {
             path: ".syncline/store.db".into(),
             max_size: None,
-            busy_timeout: Duration::from_secs(5)
+            busy_timeout: Duration::from_secs(5),
+            tenant: String::new(),
         }
     );
 }
@@ -211,7 +213,8 @@ store: { path: ../x.db, max_size: 4GiB, busy_timeout: 500ms }
         StoreOptions {
             path: "../x.db".into(),
             max_size: Some(4 << 30),
-            busy_timeout: Duration::from_millis(500)
+            busy_timeout: Duration::from_millis(500),
+            tenant: String::new(),
         }
     );
 }

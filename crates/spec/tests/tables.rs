@@ -393,17 +393,7 @@ fn what_only_tables_have() {
 
 /// One that is different in nothing.
 fn schedule(name: &str) -> Schedule {
-    Schedule {
-        name: Some(name.to_owned()),
-        every: None,
-        cron: None,
-        zone: None,
-        mode: None,
-        lookback: 0.0,
-        prepurge: false,
-        reindex: false,
-        enabled: true,
-    }
+    Schedule { name: Some(name.to_owned()), ..Schedule::EMPTY }
 }
 
 #[test]

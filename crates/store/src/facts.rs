@@ -151,8 +151,25 @@ pub struct NewRun {
     pub mode: Mode,
     /// Why this mode, where it is not the configured one ("the mapping changed").
     pub reason: Option<String>,
+    /// What it is part of.
+    pub about: About,
     /// When.
     pub at: Timestamp,
+}
+
+/// What a run is part of, and what it reads, for the people who read its row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// Connection that is read.
+    pub source: Option<String>,
+    /// Destination stream: the table.
+    pub table: Option<String>,
+    /// Label of the schedule it runs by; none: somebody asked for it.
+    pub schedule: Option<String>,
+    /// Links log lines, events and runs.
+    pub correlation: Option<String>,
+    /// The run that this one retries.
+    pub retry_of: Option<RunId>,
 }
 
 /// How a run ended.
@@ -183,6 +200,8 @@ pub struct Run {
     pub mode: String,
     /// Why this mode.
     pub reason: Option<String>,
+    /// What it is part of.
+    pub about: About,
     /// Status.
     pub status: Status,
     /// When it started.

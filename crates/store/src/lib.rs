@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod facts;
 pub mod memory;
 mod rules;
+pub mod service;
 pub mod sqlite;
 
 use async_trait::async_trait;

@@ -6,12 +6,7 @@ use syncline_core::{
     plan::{FieldChange, Planned, PlannedAction},
     sync::Sync,
 };
-use syncline_engine::{
-    load,
-    plan::{Summary, plan},
-    progress::Silent,
-    run::Options,
-};
+use syncline_engine::{Flow, load, plan::Summary, progress::Silent};
 
 use crate::{
     args::{Global, PlanArgs},
@@ -21,7 +16,7 @@ use crate::{
     project::{self, Opened},
     show,
     table::{Set, Table},
-    wiring::{Flow, Systems},
+    wiring::Systems,
 };
 
 pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
@@ -71,16 +66,8 @@ async fn one(
             kept.push(planned);
         }
     };
-    let planned = match &flow {
-        Flow::Push(bound) => {
-            let options = Options { mode: load_options.mode, only_parked: false };
-            plan(engine, bound, &options, &Silent, &mut each).await
-        }
-        Flow::Load(table) => {
-            let limit = if args.json { NAMED_MAX } else { args.limit.min(NAMED_MAX) };
-            load::plan::plan(engine, table, &load_options, limit, &Silent, &mut each).await
-        }
-    };
+    let limit = if args.json { NAMED_MAX } else { args.limit.min(NAMED_MAX) };
+    let planned = flow.plan(engine, &load_options, limit, &Silent, &mut each).await;
     let mut summary = planned.map_err(|e| about(e.into()))?;
     // of a table not all records are told one by one
     let told =

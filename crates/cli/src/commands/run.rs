@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use serde_json::json;
 use syncline_core::{counts::Counts, failpoint, run::Status, sync::Sync};
-use syncline_engine::{
-    Engine, load,
-    run::{Options, Report, run as run_sync},
-};
+use syncline_engine::{Engine, Flow, load, run::Report};
+use syncline_store::About;
 
 use crate::{
     args::{Global, RunArgs},
@@ -18,7 +16,7 @@ use crate::{
     project::{self, Opened},
     show,
     signals::{Cancel, cancelled, unless_cancelled},
-    wiring::{Flow, Systems},
+    wiring::Systems,
 };
 
 pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Result<Exit, Failure> {
@@ -55,6 +53,7 @@ fn asked(args: &RunArgs) -> load::run::Options {
         reindex: args.reindex,
         repair: None,
         parallel: std::thread::available_parallelism().map_or(1, usize::from),
+        about: About::default(),
     }
 }
 
@@ -97,23 +96,11 @@ pub(crate) async fn watched(
     as_json: bool,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let name = match flow {
-        Flow::Push(bound) => &bound.sync.name,
-        Flow::Load(table) => &table.sync.name,
-    };
+    let name = &flow.sync().name;
     let watcher = Watcher::new(name, as_json, Arc::clone(&engine.clock), Arc::clone(&engine.budgets));
     let started = engine.clock.elapsed();
     let tick = || watcher.tick();
-    let report = match flow {
-        Flow::Push(bound) => {
-            let options = Options { mode: options.mode, only_parked: options.only_parked };
-            ticking(Box::pin(run_sync(engine, bound, &options, &watcher, cancel.clone())), cancel, tick).await
-        }
-        Flow::Load(table) => {
-            ticking(Box::pin(load::run::run(engine, table, options, &watcher, cancel.clone())), cancel, tick)
-                .await
-        }
-    };
+    let report = ticking(Box::pin(flow.run(engine, options, &watcher, cancel.clone())), cancel, tick).await;
     drop(watcher);
     let report = report.map_err(|error| Failure::from(error).about(name))?;
     if !as_json {

@@ -5,7 +5,7 @@ use syncline_core::{
     plan::{FieldChange, Fields, diff},
     sync::Sync,
 };
-use syncline_engine::{Bound, Engine, load, verify};
+use syncline_engine::{Bound, Engine, Flow, load, verify};
 use syncline_store::{Comparison, Drift, DriftKind};
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     show,
     signals::{Cancel, unless_cancelled},
     table::{Set, Table},
-    wiring::{Flow, Systems},
+    wiring::Systems,
 };
 
 /// Most findings of each kind that one repair takes in hand; the next one takes the rest.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use syncline_core::value::Value;
 use syncline_engine::{
-    Engine,
+    Engine, Flow,
     load::{
         self,
         compare::{Finding, Findings, How, What},
@@ -19,7 +19,6 @@ use crate::{
     output, show,
     signals::{Cancel, unless_cancelled},
     table::{Set, Table},
-    wiring::Flow,
 };
 
 pub(super) async fn one(

@@ -21,7 +21,7 @@ use syncline_core::{
     sync::{Mode, Write},
     value::Value,
 };
-use syncline_store::{Checkpoint, Lease, NewRun, Parked, RunId};
+use syncline_store::{About, Checkpoint, Lease, NewRun, Parked, RunId};
 use tokio::sync::watch;
 
 use super::{
@@ -36,7 +36,7 @@ use super::{
 use crate::{
     Engine, Error,
     progress::{Event, Observer},
-    run::{PARKED_MAX, Report, mode_word},
+    run::{PARKED_MAX, Report, about, mode_word},
 };
 
 /// How a load is to be made.
@@ -56,6 +56,8 @@ pub struct Options {
     pub repair: Option<Repair>,
     /// Ranges that may be read and staged at once, where the sync does not say.
     pub parallel: usize,
+    /// What the run is part of; source and destination are filled in.
+    pub about: About,
 }
 
 /// Loads a table once. `cancel` turning true stops it; nothing of it is then in the table.
@@ -82,7 +84,12 @@ pub async fn run(
         Err(_) => None,
     };
     let reading = reading::decide(sync, options.mode, cursor.as_ref(), true);
-    let new = NewRun { mode: reading.mode, reason: reading.reason.clone(), at: engine.clock.now() };
+    let new = NewRun {
+        mode: reading.mode,
+        reason: reading.reason.clone(),
+        about: about(sync, &options.about),
+        at: engine.clock.now(),
+    };
     let run = engine.store.start_run(&lease, new).await?;
     observer.event(&Event::Started {
         sync: sync.name.clone(),

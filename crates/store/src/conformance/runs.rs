@@ -9,13 +9,20 @@ use super::{
     Place,
     world::{SYNC, World, at, create, days, end, new_run, park},
 };
-use crate::{Checkpoint, Error, NewRun, RunEnd};
+use crate::{About, Checkpoint, Error, NewRun, RunEnd};
 
 pub(super) async fn a_run_goes_from_running_to_its_end(place: Arc<dyn Place>) {
     let World { store, lease, run: first } = World::of(&place).await;
     store.finish_run(&lease, first, end(Status::Succeeded, 1)).await.expect("an end");
     let reason = Some("the mapping changed".to_owned());
-    let new = NewRun { mode: Mode::Incremental, reason: reason.clone(), at: at(2) };
+    let about = About {
+        source: Some("erp".to_owned()),
+        table: Some("Active".to_owned()),
+        schedule: Some("hourly".to_owned()),
+        correlation: Some("c-1".to_owned()),
+        retry_of: Some(first),
+    };
+    let new = NewRun { mode: Mode::Incremental, reason: reason.clone(), about: about.clone(), at: at(2) };
     let run = store.start_run(&lease, new).await.expect("a run");
     assert!(run > first, "numbers rise");
 
@@ -28,6 +35,7 @@ pub(super) async fn a_run_goes_from_running_to_its_end(place: Arc<dyn Place>) {
     let found = store.run(run).await.expect("run").expect("the run");
     assert_eq!((found.status, found.started_at, found.finished_at), (Status::Running, at(2), None));
     assert_eq!((found.sync.as_str(), found.mode.as_str(), &found.reason), (SYNC, "incremental", &reason));
+    assert_eq!(found.about, about);
     assert_eq!((found.counts, &found.by_stream), (so_far, &by_stream));
 
     let counts = Counts { read: 10, created: 8, parked: 2, ..Counts::default() };

@@ -7,8 +7,8 @@ use syncline_core::{counts::Counts, identity::Identity, run::Status, sync::Mode,
 
 use super::Place;
 use crate::{
-    Checkpoint, Fields, Held, Intent, IntentKind, Lease, LedgerChange, LedgerRow, NewRun, Parked, RunEnd,
-    RunId, Store,
+    About, Checkpoint, Fields, Held, Intent, IntentKind, Lease, LedgerChange, LedgerRow, NewRun, Parked,
+    RunEnd, RunId, Store,
 };
 
 /// The sync most cases work in.
@@ -58,7 +58,7 @@ pub(super) fn days(days: i64) -> Timestamp {
 }
 
 pub(super) fn new_run(seconds: i64) -> NewRun {
-    NewRun { mode: Mode::Full, reason: None, at: at(seconds) }
+    NewRun { mode: Mode::Full, reason: None, about: About::default(), at: at(seconds) }
 }
 
 pub(super) fn end(status: Status, seconds: i64) -> RunEnd {

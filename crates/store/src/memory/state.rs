@@ -81,6 +81,7 @@ impl State {
             sync: lease.sync.clone(),
             mode: rules::mode_word(run.mode).to_owned(),
             reason: run.reason,
+            about: run.about,
             status: Status::Running,
             started_at,
             finished_at: None,

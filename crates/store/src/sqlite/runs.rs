@@ -12,7 +12,7 @@ use super::{
     lease::{self, Claimed, Token},
 };
 use crate::{
-    NewRun, Run, RunEnd, RunId,
+    About, NewRun, Run, RunEnd, RunId,
     rules::{self, FORGOTTEN_MAX, RUNS_KEPT, SPENT_KEPT},
 };
 
@@ -20,8 +20,9 @@ pub(super) fn start(transaction: &Transaction<'_>, lease: &Token, run: &NewRun) 
     let claimed = lease::check(transaction, lease)?;
     let id: i64 = transaction
         .prepare_cached(
-            "INSERT INTO run (sync, epoch, mode, reason, status, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             RETURNING id",
+            "INSERT INTO run (sync, epoch, mode, reason, status, started_at, source, destination, schedule,
+               correlation, retry_of)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
         )?
         .query_row(
             params![
@@ -30,7 +31,12 @@ pub(super) fn start(transaction: &Transaction<'_>, lease: &Token, run: &NewRun) 
                 rules::mode_word(run.mode),
                 run.reason,
                 Status::Running.as_str(),
-                codec::time_text(run.at)?
+                codec::time_text(run.at)?,
+                run.about.source,
+                run.about.table,
+                run.about.schedule,
+                run.about.correlation,
+                run.about.retry_of.map(codec::signed).transpose()?,
             ],
             |row| row.get(0),
         )?;
@@ -148,7 +154,8 @@ fn forget(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
 /// Columns of a [`Run`], for [`read`].
 const RUN: &str = "run.id, sync.name, run.mode, run.reason, run.status, run.started_at, run.finished_at,
     run.error_code, run.error_message, run.notes,
-    read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted
+    read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted,
+    run.source, run.destination, run.schedule, run.correlation, run.retry_of
     FROM run JOIN sync ON sync.number = run.sync";
 
 pub(super) fn list(
@@ -190,6 +197,13 @@ fn read(connection: &Connection, row: &Row<'_>) -> Result<Run, Fault> {
         sync: row.get(1)?,
         mode: row.get(2)?,
         reason: row.get(3)?,
+        about: About {
+            source: row.get(20)?,
+            table: row.get(21)?,
+            schedule: row.get(22)?,
+            correlation: row.get(23)?,
+            retry_of: codec::unsigned_or_null(row, 24)?,
+        },
         status: Status::parse(status)
             .ok_or_else(|| Fault::Broken("a stored status of a run is unknown".to_owned()))?,
         started_at: codec::time(row, 5)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use syncline_core::{run::Status, sync::Mode};
-use syncline_store::{Checkpoint, IntentKind, NewRun, RunEnd};
+use syncline_store::{About, Checkpoint, IntentKind, NewRun, RunEnd};
 
 use super::{
     facts::{BUDGETS, Facts, NATURAL, PROCESSES, STREAMS, SYNCS, identity},
@@ -66,7 +66,7 @@ impl Maker {
     fn start(&mut self, process: usize, sync: &'static str) {
         let mode = self.facts.pick(&[Mode::Full, Mode::Incremental]);
         let reason = self.facts.pick(&[None, Some("the mapping changed".to_owned())]);
-        let run = NewRun { mode, reason, at: self.facts.time() };
+        let run = NewRun { mode, reason, about: About::default(), at: self.facts.time() };
         self.step(process, sync, Act::StartRun(run));
     }
 

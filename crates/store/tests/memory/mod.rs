@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_core::{cursor::Cursor, run::Status, sync::Mode};
 use syncline_store::{
-    Checkpoint, Error, NewRun, Store,
+    About, Checkpoint, Error, NewRun, Store,
     conformance::Place,
     memory::{Disk, MemoryStore},
 };
@@ -29,7 +29,7 @@ mod conformance {
 }
 
 fn new_run() -> NewRun {
-    NewRun { mode: Mode::Full, reason: None, at: Timestamp::UNIX_EPOCH }
+    NewRun { mode: Mode::Full, reason: None, about: About::default(), at: Timestamp::UNIX_EPOCH }
 }
 
 fn moves_the_cursor(fingerprint: &str) -> Checkpoint {

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use syncline_core::{identity::Identity, sync::Mode, value::Value};
 use syncline_store::{
-    Checkpoint, Error, Fields, Intent, IntentKind, Lease, LedgerChange, LedgerRow, NewRun, RunId, Store,
+    About, Checkpoint, Error, Fields, Intent, IntentKind, Lease, LedgerChange, LedgerRow, NewRun, RunId,
+    Store,
     sqlite::{self, Options, SqliteStore},
 };
 
@@ -31,7 +32,7 @@ pub(super) fn row(n: u64) -> LedgerRow {
 
 pub(super) async fn start(store: &SqliteStore) -> (Lease, RunId) {
     let lease = store.claim("projects", NOW).await.expect("a claim");
-    let run = NewRun { mode: Mode::Full, reason: None, at: NOW };
+    let run = NewRun { mode: Mode::Full, reason: None, about: About::default(), at: NOW };
     let run = store.start_run(&lease, run).await.expect("a run");
     (lease, run)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use syncline_core::{identity::Identity, sync::Mode, value::Value};
-use syncline_store::{Checkpoint, Intent, IntentKind, LedgerChange, LedgerRow, NewRun, Store};
+use syncline_store::{About, Checkpoint, Intent, IntentKind, LedgerChange, LedgerRow, NewRun, Store};
 
 use super::fresh;
 
@@ -39,7 +39,7 @@ async fn speed_of_the_hot_paths() {
     let folder = fresh();
     let store = folder.store().await;
     let lease = store.claim("projects", Timestamp::UNIX_EPOCH).await.expect("a claim");
-    let run = NewRun { mode: Mode::Full, reason: None, at: Timestamp::UNIX_EPOCH };
+    let run = NewRun { mode: Mode::Full, reason: None, about: About::default(), at: Timestamp::UNIX_EPOCH };
     let run = store.start_run(&lease, run).await.expect("a run");
 
     let mut filling = Duration::ZERO;
