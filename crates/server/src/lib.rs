@@ -1,0 +1,8 @@
+//! What a service says to the outside: the REST API, health, metrics, reports and alerts.
+//!
+//! Deliberately absent: decisions about what runs ([`syncline_engine::service`]), concrete systems (they come in through
+//! [`Systems`](syncline_engine::service::Systems)), the environment, printing.
+#![warn(missing_docs)]
+
+pub mod api;
+pub mod outside;

@@ -1,0 +1,1 @@
+//! What leaves the process: calls of web services, mail, reports and alerts.
