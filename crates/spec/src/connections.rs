@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Most connections, and most syncs.
-pub(crate) const NAMED_MAX: usize = 1000;
+pub(crate) const NAMED_MAX: usize = 20_000;
 
 /// Longest name.
 const NAME_CHARS_MAX: usize = 63;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Largest project file.
-pub const FILE_BYTES_MAX: usize = 1 << 20;
+pub const FILE_BYTES_MAX: usize = 4 << 20;
 
 /// Where the store is, unless the project says otherwise.
 const STORE_PATH: &str = ".syncline/store.db";
@@ -98,7 +98,7 @@ pub fn decode<'b>(file_name: &str, bytes: &'b [u8]) -> Result<&'b str, Problem> 
 ///
 /// # Errors
 /// Every error and warning, in the file's order; there is at least one error among them. For text that is not YAML,
-/// or has more than 1 MiB, this is one problem.
+/// or has more than 4 MiB, this is one problem.
 pub fn parse(
     file_name: &str,
     text: &str,
