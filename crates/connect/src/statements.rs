@@ -69,8 +69,11 @@ impl Gathered {
     /// [`Kind::Definition`] when it is a row too many.
     pub(crate) fn push(&mut self, row: Vec<Value<'static>>) -> Result<(), Error> {
         if self.rows.rows.len() == self.limit {
-            return Err(Error::new(Kind::Definition, format!("the query gives more than {} rows", self.limit))
-                .hint("add a condition, aggregate, or say LIMIT"));
+            return Err(Error::new(
+                Kind::Definition,
+                format!("the query gives more than {} rows", self.limit),
+            )
+            .hint("add a condition, aggregate, or say LIMIT"));
         }
         self.bytes += row.iter().map(size).sum::<usize>();
         if self.bytes > BYTES_MAX {

@@ -65,8 +65,7 @@ async fn values_of_every_type(kit: &dyn Kit) {
     for (expression, value) in kit.samples() {
         let rows = on.query(&format!("SELECT {expression} AS it, 1 AS it -- twice\n;"), 1, AMPLE).await;
         let rows = rows.unwrap_or_else(|e| panic!("{expression}: {e}"));
-        let expected =
-            Rows { columns: owned(&["it", "it"]), rows: vec![vec![value, Value::Int64(1)]] };
+        let expected = Rows { columns: owned(&["it", "it"]), rows: vec![vec![value, Value::Int64(1)]] };
         assert_eq!(rows, expected, "{expression}");
     }
     let none = on.query("SELECT 1 AS one, 2 AS two WHERE 1 = 0", 0, AMPLE).await;
@@ -132,7 +131,10 @@ async fn a_limit_is_an_error(kit: &dyn Kit) {
 async fn time_outs_end_the_work(kit: &dyn Kit) {
     let on = kit.statements().await;
     let error = on.query(kit.endless(), 1, SHORT).await.expect_err("it does not end");
-    assert_eq!((error.kind, error.message.as_str()), (Kind::Unanswered, "not done within 0.3 s, and stopped"));
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (Kind::Unanswered, "not done within 0.3 s, and stopped")
+    );
     kit.settled().await;
     let statements = owned(&["DELETE FROM whole", kit.endless()]);
     let error = on.execute(&statements, SHORT).await.expect_err("it does not end");

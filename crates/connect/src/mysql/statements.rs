@@ -97,9 +97,8 @@ async fn rows(session: &mut Session, text: &str, limit: usize) -> Result<Rows, E
     for sent in statement.columns().iter() {
         let name = sent.name_str().into_owned();
         let (native, shown) = Native::of_sent(sent);
-        let native = native.map_err(|reason| {
-            Error::new(Kind::Definition, format!("column {name:?} ({shown}): {reason}"))
-        })?;
+        let native = native
+            .map_err(|reason| Error::new(Kind::Definition, format!("column {name:?} ({shown}): {reason}")))?;
         columns.push((name, native.codec, shown));
     }
     let mut gathered = Gathered::new(columns.iter().map(|(name, ..)| name.clone()).collect(), limit);

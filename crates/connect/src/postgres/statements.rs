@@ -82,7 +82,7 @@ async fn rows(session: &Session, text: &str, limit: usize) -> Result<Rows, Error
     while let Some(row) = sent.try_next().await.map_err(|e| error::of(&e))? {
         let value = |(at, column)| {
             let raw: Raw<'_> = row.try_get(at).map_err(|e| error::of(&e))?;
-            value(column, raw)
+            value(column, raw.0)
         };
         gathered.push(columns.iter().enumerate().map(value).collect::<Result<_, _>>()?)?;
     }
@@ -106,9 +106,9 @@ fn cast(statement: &str, columns: &[Column]) -> Option<String> {
     Some(format!("SELECT {selected} FROM ({statement}\n) AS t({})", names.join(", ")))
 }
 
-fn value(column: &Column, raw: Raw<'_>) -> Result<Value<'static>, Error> {
+fn value(column: &Column, raw: Option<&[u8]>) -> Result<Value<'static>, Error> {
     let mut scratch = String::new();
-    let decoded = raw.0.map(|raw| column.codec.decode(raw, &mut scratch).map(Value::into_owned));
+    let decoded = raw.map(|raw| column.codec.decode(raw, &mut scratch).map(Value::into_owned));
     decoded.transpose().map(|value| value.unwrap_or(Value::Null)).map_err(|misfit| {
         let (name, shown) = (&column.field.name, &column.shown);
         Error::new(Kind::Definition, format!("column {name:?} ({shown}): {misfit}"))
