@@ -16,7 +16,7 @@ use syncline_core::{
 use syncline_store::{
     RunId,
     service::{
-        BackfillId, ChainRun, ChainRunId, Enqueued, NewBackfill, NewOccurrence, OccurrenceId,
+        BackfillId, ChainRun, ChainRunId, Enqueued, NewBackfill, NewEvent, NewOccurrence, OccurrenceId,
         OccurrenceState, ServiceStore, Subject, SubjectKind,
     },
 };
@@ -26,7 +26,7 @@ use super::{Progress, Served, StartOptions, Systems, live::Live};
 use crate::{Error, plan::Summary, progress::Silent};
 
 /// Weight of what people ask for: before everything that is scheduled.
-pub(super) const ASKED: i32 = 1_000_000;
+pub(super) const ASKED: i32 = 100;
 
 /// Why something that was asked for is not done.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,8 @@ pub struct Control {
     pub(super) systems: Arc<dyn Systems>,
     pub(super) live: Arc<Live>,
     pub(super) woken: Arc<Notify>,
+    /// Somebody was asked to stop.
+    pub(super) cancelled: Arc<Notify>,
     random: Arc<Mutex<fastrand::Rng>>,
 }
 
@@ -83,8 +85,8 @@ impl Control {
         systems: Arc<dyn Systems>,
     ) -> Self {
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(systems.engine().seed)));
-        let (live, woken) = (Arc::default(), Arc::default());
-        Self { store, clock, served, systems, live, woken, random }
+        let (live, woken, cancelled) = Default::default();
+        Self { store, clock, served, systems, live, woken, cancelled, random }
     }
 
     /// The definitions that are served now.
@@ -99,6 +101,13 @@ impl Control {
     /// Lets this process look for work at once.
     pub fn wake(&self) {
         self.woken.notify_one();
+    }
+
+    /// Records an event; one that cannot be recorded is only logged, for nothing depends on it.
+    pub(super) async fn tell(&self, event: NewEvent) {
+        if let Err(error) = self.store.append_events(&[event]).await {
+            tracing::warn!(error = %error, "an event could not be recorded");
+        }
     }
 
     /// A name that links log lines, events and runs; no two are alike.
@@ -238,7 +247,7 @@ impl Control {
     /// The store failed.
     pub async fn cancel(&self, occurrence: OccurrenceId) -> Result<Option<OccurrenceState>, Refused> {
         let state = self.store.cancel(occurrence, self.clock.now()).await?;
-        self.wake();
+        self.cancelled.notify_one();
         Ok(state)
     }
 
