@@ -50,18 +50,21 @@ impl Agenda {
     ///
     /// Schedules whose time cannot be read are left out; the project file was refused for them already.
     pub fn new(
-        project: Arc<Project>,
+        project: &Arc<Project>,
         states: &[ScheduleState],
         succeeded: impl Fn(&str) -> bool,
         correlation: &mut dyn FnMut() -> String,
         now: Timestamp,
     ) -> (Self, Vec<Decision>) {
-        let states: BTreeMap<(&Subject, &str), Timestamp> =
-            states.iter().map(|state| ((&state.subject, state.schedule.as_str()), state.considered)).collect();
-        let mut agenda = Self { project: Arc::clone(&project), entries: Vec::new(), next: BinaryHeap::new() };
+        let states: BTreeMap<(&Subject, &str), Timestamp> = states
+            .iter()
+            .map(|state| ((&state.subject, state.schedule.as_str()), state.considered))
+            .collect();
+        let mut agenda = Self { project: Arc::clone(project), entries: Vec::new(), next: BinaryHeap::new() };
         let mut first = Vec::new();
         let syncs = project.syncs.iter().map(|sync| (Subject::sync(sync.name.clone()), &sync.schedules));
-        let chains = project.chains.iter().map(|chain| (Subject::chain(chain.name.clone()), &chain.schedules));
+        let chains =
+            project.chains.iter().map(|chain| (Subject::chain(chain.name.clone()), &chain.schedules));
         for (subject, schedules) in syncs.chain(chains) {
             let begin = agenda.entries.len();
             let mut unseen = Vec::new();
@@ -157,7 +160,8 @@ impl Agenda {
                 let entry = &self.entries[at];
                 let runs = chosen.is_none_or(|chosen| chosen == entry.place);
                 let instants = instants.into_iter().filter(|_| runs);
-                let occurrences = instants.map(|instant| self.occurrence(entry, instant, correlation())).collect();
+                let occurrences =
+                    instants.map(|instant| self.occurrence(entry, instant, correlation())).collect();
                 decisions.push(Decision {
                     subject: subject.clone(),
                     schedule: entry.label.clone(),

@@ -66,7 +66,8 @@ impl Held {
 
     /// Says how the run of a claim is dropped.
     pub(super) fn carried_out_by(&self, claim: ClaimId, abort: AbortHandle) {
-        if let Some(holding) = self.lock().get_mut(&claim.occurrence).filter(|holding| holding.claim == claim) {
+        if let Some(holding) = self.lock().get_mut(&claim.occurrence).filter(|holding| holding.claim == claim)
+        {
             holding.abort = Some(abort);
         }
     }
@@ -86,7 +87,8 @@ impl Held {
     pub(super) fn renewed(&self, claims: &[ClaimId], renewed: &[Renewed], asked: Duration) {
         let mut held = self.lock();
         for (claim, renewed) in claims.iter().zip(renewed) {
-            let Some(holding) = held.get_mut(&claim.occurrence).filter(|holding| holding.claim == *claim) else {
+            let Some(holding) = held.get_mut(&claim.occurrence).filter(|holding| holding.claim == *claim)
+            else {
                 continue;
             };
             match renewed {

@@ -16,6 +16,8 @@ pub mod live;
 mod local;
 pub mod node;
 pub mod options;
+mod persist;
+mod requirement;
 mod retry;
 mod scheduler;
 mod steps;

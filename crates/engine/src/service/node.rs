@@ -7,7 +7,7 @@ use serde::Deserialize;
 use syncline_core::run::Status;
 use syncline_store::{
     Error,
-    service::{Claim, ClaimId, HEARTBEAT, Limits, NodeBeat, OccurrenceEnd, Retention},
+    service::{Claim, HEARTBEAT, Limits, NodeBeat, Retention},
 };
 use tokio::{
     sync::watch,
@@ -18,7 +18,8 @@ use super::{
     Done, Executor, Order,
     control::Control,
     held::{Held, InHand},
-    retry, scheduler::{self, persist},
+    persist::{Lost, lost, persist},
+    retry, scheduler,
 };
 
 /// How often a node looks for work that nobody told it of.
@@ -79,10 +80,8 @@ impl Node {
     /// Dropping the future is as a crash: what it held is carried out by others once the leases are over.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let ready = async {
-            persist("closing what dead processes left", async || {
-                self.control.store.close_interrupted(self.control.clock.now()).await
-            })
-            .await;
+            let store = &self.control.store;
+            persist!("closing what dead processes left", store.close_interrupted(self.control.clock.now()));
             self.refresh().await;
         };
         tokio::select! {
@@ -90,7 +89,11 @@ impl Node {
             () = stopped(&mut stop) => return,
         }
         let upkeep = async {
-            tokio::join!(self.keep_claims(), self.keep_house(), scheduler::run(&self.control, self.settings.subscribe()))
+            tokio::join!(
+                self.keep_claims(),
+                self.keep_house(),
+                scheduler::run(&self.control, self.settings.subscribe())
+            )
         };
         tokio::select! {
             () = self.work(stop) => {}
@@ -134,7 +137,10 @@ impl Node {
         });
         if drained.await.is_err() {
             let left = self.held.claims();
-            tracing::warn!(runs = left.len(), "runs did not end in time; they are dropped, and go on elsewhere");
+            tracing::warn!(
+                runs = left.len(),
+                "runs did not end in time; they are dropped, and go on elsewhere"
+            );
             runs.shutdown().await;
             if let Err(error) = self.control.store.release(&left, self.control.clock.now()).await {
                 tracing::warn!(error = %error, "claims could not be released; they end by themselves");
@@ -181,7 +187,10 @@ impl Node {
             Err(error) => (error.id(), error.is_panic()),
         };
         let Some(claim) = claims.remove(&id).filter(|_| fault) else { return };
-        let error = ("fault".to_owned(), "the run ended by a fault in Syncline; please report this as a bug".to_owned());
+        let error = (
+            "fault".to_owned(),
+            "the run ended by a fault in Syncline; please report this as a bug".to_owned(),
+        );
         let end = retry::end(&self.control, &claim, Done { status: Status::Failed, error: Some(error) });
         if let Err(error) = self.control.store.finish(&claim.id, end).await {
             tracing::warn!(error = %error, "the end of a run could not be recorded");
@@ -206,7 +215,10 @@ impl Node {
                 tokio::time::sleep(WATCH).await;
                 let dropped = self.held.drop_expired(self.control.clock.elapsed());
                 if dropped > 0 {
-                    tracing::error!(runs = dropped, "claims could not be renewed in time; their runs are dropped");
+                    tracing::error!(
+                        runs = dropped,
+                        "claims could not be renewed in time; their runs are dropped"
+                    );
                 }
             }
         };
@@ -218,7 +230,8 @@ impl Node {
         for claims in claims.chunks(BATCH) {
             let asked = self.control.clock.elapsed();
             let renewed = self.control.store.renew(claims, self.control.clock.now()).await;
-            let renewed = renewed.inspect_err(|error| tracing::warn!(error = %error, "renewing claims failed"))?;
+            let renewed =
+                renewed.inspect_err(|error| tracing::warn!(error = %error, "renewing claims failed"))?;
             self.held.renewed(claims, &renewed, asked);
         }
         Ok(())
@@ -233,7 +246,10 @@ impl Node {
             self.note(self.control.store.beat(&beat, clock.now()).await, "saying that the node lives");
             if clock.elapsed().saturating_sub(closed) >= CLOSE {
                 closed = clock.elapsed();
-                self.note(self.control.store.close_interrupted(clock.now()).await, "closing interrupted runs");
+                self.note(
+                    self.control.store.close_interrupted(clock.now()).await,
+                    "closing interrupted runs",
+                );
             }
             if forgot.is_none_or(|at| clock.elapsed().saturating_sub(at) >= FORGET) {
                 forgot = Some(clock.elapsed());
@@ -313,25 +329,19 @@ async fn carry_out(control: Control, executor: Arc<dyn Executor>, order: Order, 
     let node_stops = *stopping.borrow() && !hand.stopped_by_person();
     let goes_on = done.status == Status::Interrupted || (node_stops && done.status == Status::Cancelled);
     if goes_on {
-        settle(&claim.id, async || control.store.release(&[claim.id], control.clock.now()).await).await;
+        persist!("releasing a claim", control.store.release(&[claim.id], control.clock.now()));
     } else {
         let end = retry::end(&control, &claim, done);
-        settle(&claim.id, async || control.store.finish(&claim.id, end.clone()).await).await;
+        let recorded = persist!("recording the end of a run", async {
+            lost(control.store.finish(&claim.id, end.clone()).await)
+        });
+        if recorded == Err(Lost) {
+            let occurrence = claim.id.occurrence;
+            tracing::warn!(occurrence, "the claim was taken over; its end is recorded elsewhere");
+        }
     }
     drop(hand);
     control.wake();
-}
-
-/// Records the end of a claim, however often the store fails; a claim that is lost has nothing to be recorded.
-async fn settle(claim: &ClaimId, mut record: impl AsyncFnMut() -> Result<(), Error>) {
-    persist("recording the end of a run", async || match record().await {
-        Err(Error::Stale { .. }) => {
-            tracing::warn!(occurrence = claim.occurrence, "the claim was taken over; its end is recorded elsewhere");
-            Ok(())
-        }
-        answer => answer,
-    })
-    .await;
 }
 
 /// Waits until a node is told to stop; nobody left to tell it counts as that.

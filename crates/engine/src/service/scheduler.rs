@@ -4,21 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use syncline_core::project::Project;
-use syncline_store::{
-    Error,
-    service::{Decision, NewEvent},
-};
+use syncline_store::service::{Decision, NewEvent};
 use tokio::sync::watch;
 
-use super::{agenda::Agenda, control::Control, node::Settings};
+use super::{agenda::Agenda, control::Control, node::Settings, persist::persist};
 
 /// Decisions of one transaction.
 const BATCH: usize = 500;
 /// The longest sleep: a clock that was set is noticed by then.
 const LOOK: Duration = Duration::from_secs(1);
-/// First wait after the store failed; doubles up to [`WAIT_MAX`].
-const WAIT: Duration = Duration::from_millis(250);
-const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Decides until it is dropped. Definitions that change are taken over at once; what was decided before stays decided.
 pub(super) async fn run(control: &Control, settings: watch::Receiver<Settings>) {
@@ -48,7 +42,8 @@ async fn follow(control: &Control, project: Arc<Project>, settings: &watch::Rece
         let now = control.clock.now();
         let mut decisions = agenda.due(now, BATCH, &mut || control.correlation());
         if decisions.is_empty() {
-            let next = agenda.next().map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+            let next =
+                agenda.next().map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
             let wait = next.unwrap_or(LOOK).clamp(Duration::from_millis(1), LOOK);
             tokio::time::sleep(wait).await;
             continue;
@@ -61,12 +56,8 @@ async fn follow(control: &Control, project: Arc<Project>, settings: &watch::Rece
 }
 
 async fn begin(control: &Control, project: &Arc<Project>) -> (Agenda, Vec<Decision>) {
-    let read = async || {
-        let states = control.store.schedule_states().await?;
-        let summaries = control.store.summaries().await?;
-        Ok((states, summaries))
-    };
-    let (states, summaries) = persist("reading the schedules", read).await;
+    let states = persist!("reading the schedules", control.store.schedule_states());
+    let summaries = persist!("reading what succeeded", control.store.summaries());
     let succeeded: std::collections::BTreeSet<&str> = summaries
         .iter()
         .filter(|summary| summary.last_success_at.is_some())
@@ -74,12 +65,12 @@ async fn begin(control: &Control, project: &Arc<Project>) -> (Agenda, Vec<Decisi
         .collect();
     let succeeded = |sync: &str| succeeded.contains(sync);
     let mut correlation = || control.correlation();
-    Agenda::new(Arc::clone(project), &states, succeeded, &mut correlation, control.clock.now())
+    Agenda::new(project, &states, succeeded, &mut correlation, control.clock.now())
 }
 
 async fn decide(control: &Control, decisions: &[Decision]) {
     let now = control.clock.now();
-    let decided = persist("recording decisions", async || control.store.decide(decisions, now).await).await;
+    let decided = persist!("recording decisions", control.store.decide(decisions, now));
     if decided.added > 0 {
         control.wake();
     }
@@ -94,20 +85,5 @@ async fn decide(control: &Control, decisions: &[Decision]) {
             data: serde_json::json!({ "skipped": decided.skipped }),
         };
         control.tell(event).await;
-    }
-}
-
-/// Asks the store until it answers, with waits between. Whoever cannot wait for ever drops the future.
-pub(super) async fn persist<T>(doing: &str, mut ask: impl AsyncFnMut() -> Result<T, Error>) -> T {
-    let mut wait = WAIT;
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                tracing::warn!(error = %error, "{doing} failed; it is tried again in {wait:?}");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(WAIT_MAX);
-            }
-        }
     }
 }
