@@ -12,7 +12,7 @@ use crate::problem::{Place, echo};
 /// Deepest nesting. The format itself needs seven levels.
 const DEPTH_MAX: usize = 32;
 
-/// Most nodes, counting what aliases copy: ten thousand syncs of sixty nodes each, and a bound on memory.
+/// Most nodes, counting what aliases copy: ten thousand syncs have a third of that.
 const NODES_MAX: usize = 600_000;
 
 /// What YAML itself gives tags to.
