@@ -16,5 +16,6 @@ mod loads;
 mod outputs;
 mod repo;
 mod schedules;
+mod serve;
 mod stopping;
 mod trouble;

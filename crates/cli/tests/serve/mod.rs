@@ -1,0 +1,3 @@
+//! `syncline serve`: the real binary, told to stop, killed, and left with broken files.
+
+mod ops;
