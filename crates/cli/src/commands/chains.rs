@@ -13,6 +13,7 @@ use crate::{
     service::{
         args::{ChainsCommand, ChainsListArgs, ChainsResumeArgs, ChainsShowArgs},
         control::{at_rest, nobody_serves, refused},
+        reading::Place,
     },
     show,
     table::{Set, Table},
@@ -148,7 +149,8 @@ async fn resume(global: &Global, args: &ChainsResumeArgs) -> Result<Exit, Failur
     let opened = project::open_for_store(global)?;
     let Some(store) = opened.existing_store().await? else { return Err(opened.nothing_yet()) };
     let run = chain_run(&*store, args.run).await?;
-    let control = at_rest(&opened.place(global), Arc::clone(&store)).await?;
+    let place = Place { file: global.file.clone(), applied: false, lenient: true };
+    let control = at_rest(&place, Arc::clone(&store)).await?;
     let set = control.resume_set(args.run).await.map_err(refused)?;
     if set.is_empty() {
         return Err(Failure::failed(format!("every step of run {} succeeded: there is nothing to resume", args.run)));

@@ -27,6 +27,10 @@ pub(crate) struct ServeArgs {
     /// Follow the project that `syncline apply` stored, not a file; --store says where
     #[arg(long)]
     pub(crate) from_store: bool,
+
+    /// Say what is served as one JSON object, once everything listens
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `pause` and `unpause`

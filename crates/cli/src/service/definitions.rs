@@ -7,8 +7,8 @@ use serde_json::json;
 use syncline_connect::clock::Clock;
 use syncline_core::project::Project;
 use syncline_engine::service::Served;
-use syncline_store::service::{Definition, DefinitionKind, NewEvent, ServiceStore};
-use tokio::sync::watch;
+use syncline_store::service::{Definition, DefinitionKind, NewDefinition, NewEvent, ServiceStore};
+use tokio::sync::{Notify, watch};
 
 use super::reading::{Place, Reading, Stamp, read, stamps};
 use crate::{exit::Failure, show, signals::Cancel};
@@ -25,6 +25,8 @@ pub(crate) struct Follower {
     store: Arc<dyn ServiceStore>,
     clock: Arc<dyn Clock>,
     served: watch::Sender<Arc<Served>>,
+    /// Somebody stored a definition.
+    stored: Arc<Notify>,
     node: String,
     /// Of the newest reading.
     digest: [u8; 32],
@@ -81,6 +83,7 @@ impl Follower {
             store,
             clock,
             served,
+            stored: Arc::default(),
             node,
             digest,
             files,
@@ -93,11 +96,18 @@ impl Follower {
         Ok((follower, receiver))
     }
 
+    /// What checks definitions before they are stored.
+    pub(crate) fn checks(&self) -> Checks {
+        let (place, store) = (self.place.clone(), Arc::clone(&self.store));
+        Checks { place, store, stored: Arc::clone(&self.stored) }
+    }
+
     /// Follows changes until it is stopped.
     pub(crate) async fn follow(mut self, mut stop: Cancel) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
+                () = self.stored.notified() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             if let Err(error) = self.look().await {
@@ -142,6 +152,36 @@ impl Follower {
             _ => tracing::info!("{}", event.message),
         }
         self.store.append_events(&[event]).await.map(|_| ())
+    }
+}
+
+/// Checks definitions that the API is asked to store.
+pub(crate) struct Checks {
+    place: Place,
+    store: Arc<dyn ServiceStore>,
+    stored: Arc<Notify>,
+}
+
+impl Checks {
+    /// What would be wrong with the whole, were this definition in it.
+    ///
+    /// # Errors
+    /// Every problem, one a line.
+    pub(crate) async fn check(&self, kind: DefinitionKind, name: &str, body: Option<&str>) -> Result<(), Vec<String>> {
+        let failed = |error: syncline_store::Error| vec![error.to_string()];
+        let mut stored = self.store.definitions().await.map_err(failed)?;
+        stored.retain(|d| (d.stored.kind, d.stored.name.as_str()) != (kind, name));
+        if let Some(body) = body {
+            let (name, body, by) = (name.to_owned(), Some(body.to_owned()), String::new());
+            stored.push(Definition { version: 0, stored: NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH } });
+        }
+        let found = reading(&self.place, stored).await.found;
+        found.map(|_| ()).map_err(|problems| problems.lines().map(str::to_owned).collect())
+    }
+
+    /// Says that the store holds new definitions.
+    pub(crate) fn changed(&self) {
+        self.stored.notify_one();
     }
 }
 
