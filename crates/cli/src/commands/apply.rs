@@ -74,6 +74,8 @@ fn fits(global: &Global, new: &NewDefinition, mut stored: Vec<Definition>) -> Re
     let place = Place { file: global.file.clone(), applied: true, lenient: true };
     match reading::read(&place, &stored).found {
         Ok(_) => Ok(()),
-        Err(problems) => Err(Failure::usage(format!("it does not go together with what is stored:\n{problems}"))),
+        Err(broken) => {
+            Err(Failure::usage(format!("it does not go together with what is stored:\n{}", broken.told)))
+        }
     }
 }

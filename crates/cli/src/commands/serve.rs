@@ -4,11 +4,11 @@
 //! manager is kept informed. The node ends last of what works on data: the API answers while the batches in hand are
 //! finished.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::json;
 use syncline_connect::clock::Clock;
-use syncline_core::{calendar::Timing, project::ServerOptions, schedule::Schedule};
+use syncline_core::calendar::Timing;
 use syncline_engine::service::{Served, control::Control, local::Local, node::Node};
 use syncline_store::service::{ServiceStore, Subject};
 use tokio::{sync::watch, task::JoinSet};
@@ -41,11 +41,11 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
     let mut parts = Parts::default();
     parts.add("definitions", follower.follow(parts.ending()));
     let summary = Summary::of(&served.borrow(), &*store, &*clock, &node).await?;
-    summary.tell(args.json)?;
+    summary.tell(args.json);
     output::finish()?;
     manager.ready(&summary.sentence());
     parts.add("process manager", watched(Arc::clone(&manager), parts.ending()));
-    parts.add("stop", said(manager, options.grace, cancel.clone()));
+    parts.add("stop", said(manager, options.grace, cancel.clone(), parts.ending()));
     let node = Node::new(control, executor, node, env!("CARGO_PKG_VERSION").to_owned());
     let ended = tokio::select! {
         () = Box::pin(node.run(cancel.clone())) => Ok(Exit::Done),
@@ -174,7 +174,7 @@ impl Summary {
     ) -> Result<Self, Failure> {
         let states = store.schedule_states().await?;
         let now = clock.now();
-        let paused: std::collections::BTreeSet<(&Subject, &str)> =
+        let paused: BTreeSet<(&Subject, &str)> =
             states.iter().filter(|s| s.paused_at.is_some()).map(|s| (&s.subject, s.schedule.as_str())).collect();
         let project = &served.project;
         let of_syncs = project.syncs.iter().map(|sync| (Subject::sync(&sync.name), &sync.schedules));

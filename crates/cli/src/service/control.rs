@@ -26,7 +26,7 @@ pub(crate) async fn at_rest(place: &Place, store: Arc<dyn ServiceStore>) -> Resu
         Err(_) => {
             let project: Vec<_> =
                 stored.into_iter().filter(|d| d.stored.kind == DefinitionKind::Project).collect();
-            reading::read(place, &project).found.map_err(Failure::usage)?
+            reading::read(place, &project).found.map_err(|broken| Failure::usage(broken.told))?
         }
     };
     let clock = wiring::clock();

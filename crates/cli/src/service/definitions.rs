@@ -1,6 +1,6 @@
 //! The definitions that a service follows: read again when they change, and kept when the newer ones are broken.
 
-use std::{collections::BTreeMap, fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -10,7 +10,7 @@ use syncline_engine::service::Served;
 use syncline_store::service::{Definition, DefinitionKind, NewDefinition, NewEvent, ServiceStore};
 use tokio::sync::{Notify, watch};
 
-use super::reading::{Place, Reading, Stamp, read, stamps};
+use super::reading::{Broken, Place, Reading, Stamp, read};
 use crate::{exit::Failure, show, signals::Cancel};
 
 /// How often files and store are looked at.
@@ -30,16 +30,17 @@ pub(crate) struct Follower {
     node: String,
     /// Of the newest reading.
     digest: [u8; 32],
-    files: Vec<PathBuf>,
     read_at: Seen,
     /// What the last look saw.
     last: Seen,
+    /// Definitions of the store that did not fit at the start: `sync NAME`, `chain NAME`.
+    left_out: BTreeSet<String>,
 }
 
 /// What tells that something may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
-    stamps: Vec<Stamp>,
+    files: Vec<(PathBuf, Stamp)>,
     revision: u64,
 }
 
@@ -57,41 +58,32 @@ impl Follower {
     ) -> Result<(Self, watch::Receiver<Arc<Served>>), Failure> {
         let revision = store.definitions_revision().await?;
         let stored = store.definitions().await?;
-        let reading = reading(&place, stored.clone()).await;
-        let (definitions, broken) = match reading.found {
-            Ok(definitions) => (definitions, None),
-            Err(broken) => {
-                let alone = stored.into_iter().filter(|d| d.stored.kind == DefinitionKind::Project).collect();
-                let definitions = self::reading(&place, alone).await.found;
-                (definitions.map_err(|broken| Failure::usage(broken).hint(HINT))?, Some(broken))
-            }
-        };
+        let Fitting { reading, left_out, told } = fitting(&place, stored, |_| true).await;
+        let definitions = reading.found.map_err(|broken| Failure::usage(broken.told).hint(HINT))?;
         let since = clock.now();
         let served = Served {
             project: definitions.project,
             number: 1,
             since,
             origins: definitions.origins,
-            broken: broken.clone(),
+            broken: told.clone(),
         };
-        let seen = Seen { stamps: stamps(&reading.files), revision };
         let (served, receiver) = watch::channel(Arc::new(served));
-        let (digest, files) = (reading.digest, reading.files);
-        let node = node.to_owned();
+        let read_at = Seen { files: reading.files, revision };
         let follower = Self {
             place,
             store,
             clock,
             served,
             stored: Arc::default(),
-            node,
-            digest,
-            files,
-            read_at: seen.clone(),
-            last: seen,
+            node: node.to_owned(),
+            digest: reading.digest,
+            last: read_at.clone(),
+            read_at,
+            left_out,
         };
-        if let Some(broken) = broken {
-            follower.tell(broken_event(since, &broken)).await?;
+        if let Some(told) = told {
+            follower.tell(broken_event(since, LEFT_OUT, &told)).await?;
         }
         Ok((follower, receiver))
     }
@@ -119,26 +111,26 @@ impl Follower {
     /// Looks whether something changed, and takes it over.
     async fn look(&mut self) -> Result<(), syncline_store::Error> {
         let revision = self.store.definitions_revision().await?;
-        let seen = Seen { stamps: stamps(&self.files), revision };
+        let stamped = |(file, _): &(PathBuf, Stamp)| (file.clone(), Stamp::of(file));
+        let seen = Seen { files: self.read_at.files.iter().map(stamped).collect(), revision };
         // Somebody may be in the middle of writing: files are read when they were the same twice.
-        let still = seen.stamps == self.last.stamps;
+        let still = seen.files == self.last.files;
         self.last = seen.clone();
         if seen == self.read_at || !still {
             return Ok(());
         }
         let stored = self.store.definitions().await?;
-        let reading = reading(&self.place, stored).await;
+        let fitting = fitting(&self.place, stored, |name| self.left_out.contains(name)).await;
         let now = self.clock.now();
-        if reading.digest != self.digest {
+        if fitting.reading.digest != self.digest {
             let current = Arc::clone(&self.served.borrow());
-            let (next, event) = next(&current, &reading, now);
+            let (next, event) = next(&current, &fitting, now);
             // What cannot be told now is told by the next look, which finds the same.
             self.tell(event).await?;
             self.served.send_replace(Arc::new(next));
         }
-        self.digest = reading.digest;
-        self.files = reading.files;
-        self.read_at = Seen { stamps: stamps(&self.files), revision };
+        self.digest = fitting.reading.digest;
+        self.read_at = Seen { files: fitting.reading.files, revision };
         self.last = self.read_at.clone();
         Ok(())
     }
@@ -176,7 +168,7 @@ impl Checks {
             stored.push(Definition { version: 0, stored: NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH } });
         }
         let found = reading(&self.place, stored).await.found;
-        found.map(|_| ()).map_err(|problems| problems.lines().map(str::to_owned).collect())
+        found.map(|_| ()).map_err(|broken| broken.told.lines().map(str::to_owned).collect())
     }
 
     /// Says that the store holds new definitions.
@@ -194,32 +186,59 @@ async fn reading(place: &Place, stored: Vec<Definition>) -> Reading {
     #[expect(clippy::disallowed_methods, reason = "awaited at once")]
     let reading = tokio::task::spawn_blocking(move || read(&place, &stored)).await;
     reading.unwrap_or_else(|error| Reading {
-        found: Err(format!("the definitions could not be read: {error}")),
+        found: Err(Broken { told: format!("the definitions could not be read: {error}"), stored: BTreeSet::new() }),
         digest: [0; 32],
         files: Vec::new(),
     })
 }
 
+/// A reading, and what had to be left out for it.
+struct Fitting {
+    reading: Reading,
+    left_out: BTreeSet<String>,
+    /// Why, for people; none: nothing was.
+    told: Option<String>,
+}
+
+/// Reads, and again without definitions of the store that do not fit, where they `may` be left out.
+async fn fitting(place: &Place, mut stored: Vec<Definition>, may: impl Fn(&String) -> bool) -> Fitting {
+    let mut reading = self::reading(place, stored.clone()).await;
+    let (mut left_out, mut told) = (BTreeSet::new(), Vec::new());
+    while let Err(broken) = &reading.found {
+        let before = stored.len();
+        let named = |d: &Definition| format!("{} {}", d.stored.kind.as_str(), d.stored.name);
+        if broken.stored.iter().all(&may) {
+            stored.retain(|definition| !broken.stored.contains(&named(definition)));
+        }
+        if stored.len() == before {
+            break;
+        }
+        left_out.extend(broken.stored.iter().cloned());
+        told.push(broken.told.clone());
+        reading.found = self::reading(place, stored.clone()).await.found;
+    }
+    Fitting { reading, left_out, told: (!told.is_empty()).then(|| told.join("\n")) }
+}
+
 /// What is served after a reading that differs from the one before, and what is told about it.
-fn next(current: &Served, reading: &Reading, now: Timestamp) -> (Served, NewEvent) {
-    match &reading.found {
+fn next(current: &Served, fitting: &Fitting, now: Timestamp) -> (Served, NewEvent) {
+    match &fitting.reading.found {
         Err(broken) => {
-            let next = Served { broken: Some(broken.clone()), ..current.clone() };
-            (next, broken_event(now, broken))
+            let next = Served { broken: Some(broken.told.clone()), ..current.clone() };
+            (next, broken_event(now, KEPT, &broken.told))
         }
         Ok(definitions) => {
             let changes = Changes::between(&current.project, &definitions.project);
-            let recovered = current.broken.is_some();
             let next = Served {
                 project: Arc::clone(&definitions.project),
                 number: current.number + 1,
                 since: now,
                 origins: definitions.origins.clone(),
-                broken: None,
+                broken: fitting.told.clone(),
             };
-            let (kind, start) = match recovered {
-                true => ("definition.recovered", "the definitions are right again"),
-                false => ("definition.changed", "changed definitions are served"),
+            let (kind, start) = match (&current.broken, &fitting.told) {
+                (Some(_), None) => ("definition.recovered", "the definitions are right again"),
+                _ => ("definition.changed", "changed definitions are served"),
             };
             let message = format!("{start}: {}", changes.sentence());
             (next, event(now, kind, message, changes.data()))
@@ -227,13 +246,18 @@ fn next(current: &Served, reading: &Reading, now: Timestamp) -> (Served, NewEven
     }
 }
 
-fn broken_event(now: Timestamp, broken: &str) -> NewEvent {
+/// What is done about definitions that are broken.
+const KEPT: &str = "the newer definitions are broken, the last good ones are served";
+const LEFT_OUT: &str = "stored definitions that do not fit are left out";
+
+fn broken_event(now: Timestamp, done: &str, broken: &str) -> NewEvent {
     let first = broken.lines().next().unwrap_or_default();
-    let message = match broken.lines().count() {
-        0 | 1 => format!("the newer definitions are broken, the last good ones are served: {first}"),
-        n => format!("the newer definitions are broken, the last good ones are served: {first} (and {} more)", n - 1),
+    let more = match broken.lines().count() {
+        0 | 1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
     };
-    event(now, BROKEN, message, json!({ "problems": broken.lines().collect::<Vec<_>>() }))
+    let problems: Vec<&str> = broken.lines().collect();
+    event(now, BROKEN, format!("{done}: {first}{more}"), json!({ "problems": problems }))
 }
 
 fn event(at: Timestamp, kind: &str, message: String, data: serde_json::Value) -> NewEvent {

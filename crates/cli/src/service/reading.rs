@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +11,7 @@ use std::{
 
 use syncline_core::project::Project;
 use syncline_engine::service::Origin;
-use syncline_spec::{Environment, Problem, Severity};
+use syncline_spec::{DocumentKind, Environment, Problem, Severity};
 use syncline_store::service::{Definition, DefinitionKind, Subject};
 
 use crate::wiring::{Surroundings, reason, registry};
@@ -40,11 +40,11 @@ impl Place {
 /// What was read.
 pub(crate) struct Reading {
     /// The definitions, or everything that is wrong with them.
-    pub(crate) found: Result<Definitions, String>,
+    pub(crate) found: Result<Definitions, Broken>,
     /// Of all that was looked at, right or wrong: two readings that agree in it agree in everything.
     pub(crate) digest: [u8; 32],
-    /// Files that were looked at, the project's first.
-    pub(crate) files: Vec<PathBuf>,
+    /// Files that were looked at, each as it was just before.
+    pub(crate) files: Vec<(PathBuf, Stamp)>,
 }
 
 /// Definitions that hold together.
@@ -53,13 +53,28 @@ pub(crate) struct Definitions {
     pub(crate) origins: BTreeMap<Subject, Origin>,
 }
 
+/// Definitions that do not hold together.
+pub(crate) struct Broken {
+    /// Every problem, one a line, for people.
+    pub(crate) told: String,
+    /// Definitions of the store that have a problem, while the project itself has none: `sync NAME`, `chain NAME`.
+    pub(crate) stored: BTreeSet<String>,
+}
+
+impl Broken {
+    fn project(told: String) -> Self {
+        Self { told, stored: BTreeSet::new() }
+    }
+}
+
 /// What tells that a file has changed. A file that cannot be looked at has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamp(Option<(SystemTime, u64, u64)>);
 
-/// The stamps of files, in their order.
-pub(crate) fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    files.iter().map(|file| Stamp(stamp(file).ok())).collect()
+impl Stamp {
+    pub(crate) fn of(file: &Path) -> Self {
+        Self(stamp(file).ok())
+    }
 }
 
 fn stamp(file: &Path) -> std::io::Result<(SystemTime, u64, u64)> {
@@ -75,22 +90,21 @@ fn stamp(file: &Path) -> std::io::Result<(SystemTime, u64, u64)> {
 /// Reads everything. `stored`: the definitions in the store.
 pub(crate) fn read(place: &Place, stored: &[Definition]) -> Reading {
     let world = World::new(place);
+    let project = (!place.applied).then(|| (place.file.clone(), Stamp::of(&place.file)));
     let text = text(place, stored, &world);
     let mut hash = world.hash.borrow().clone();
     for definition in stored.iter().filter(|d| d.stored.kind != DefinitionKind::Project) {
         let (kind, name) = (definition.stored.kind.as_str(), &definition.stored.name);
         hash_in(&mut hash, &format!("{kind} {name}"), definition.stored.body.as_deref().unwrap_or_default());
     }
-    let found = text.and_then(|(name, text)| understand(place, &name, &text, stored, &world));
+    let found = text
+        .map_err(Broken::project)
+        .and_then(|(name, text)| understand(place, &name, &text, stored, &world));
     // What was read while parsing is part of it too.
-    let mut files = vec![place.file.clone()];
-    let read = world.files.into_inner();
-    for (path, content) in &read {
-        hash_in(&mut hash, &path.display().to_string(), content);
-    }
-    files.extend(read.into_keys().filter(|path| *path != place.file));
-    if place.applied {
-        files.remove(0);
+    let mut files = Vec::from_iter(project);
+    for (path, (stamp, content)) in world.files.into_inner() {
+        hash_in(&mut hash, &path.display().to_string(), &content);
+        files.push((path, stamp));
     }
     Reading { found, digest: hash.finalize().into(), files }
 }
@@ -118,12 +132,35 @@ fn understand(
     text: &str,
     stored: &[Definition],
     world: &World,
-) -> Result<Definitions, String> {
+) -> Result<Definitions, Broken> {
     let connectors = registry().specs();
-    let loaded = syncline_spec::parse(name, text, &connectors, world).map_err(|found| told(&found))?;
-    let origin = if place.applied { Origin::Applied } else { Origin::File };
-    let origins = origins(&loaded.project, origin);
-    Ok(Definitions { project: Arc::new(loaded.project), origins })
+    let parsed = syncline_spec::parse(name, text, &connectors, world);
+    let loaded = parsed.map_err(|found| Broken::project(told(&found)))?;
+    let mut origins = origins(&loaded.project, if place.applied { Origin::Applied } else { Origin::File });
+    let beside: Vec<_> = stored.iter().filter_map(beside).collect();
+    let project = syncline_spec::merge(loaded, &connectors, &beside).map_err(|found| Broken {
+        told: told(&found),
+        stored: found.into_iter().filter(|p| p.severity == Severity::Error).map(|p| p.file).collect(),
+    })?;
+    origins.extend(beside.iter().map(|definition| {
+        let subject = match definition.kind {
+            DocumentKind::Sync => Subject::sync(definition.name),
+            DocumentKind::Chain => Subject::chain(definition.name),
+        };
+        (subject, Origin::Api)
+    }));
+    Ok(Definitions { project: Arc::new(project), origins })
+}
+
+/// A definition that is not in the project; nothing for the project itself, and for what was removed.
+fn beside(definition: &Definition) -> Option<syncline_spec::Definition<'_>> {
+    let kind = match definition.stored.kind {
+        DefinitionKind::Project => return None,
+        DefinitionKind::Sync => DocumentKind::Sync,
+        DefinitionKind::Chain => DocumentKind::Chain,
+    };
+    let text = definition.stored.body.as_deref()?;
+    Some(syncline_spec::Definition { kind, name: &definition.stored.name, text })
 }
 
 /// Every sync and chain of a project, with where it is defined.
@@ -134,7 +171,7 @@ fn origins(project: &Project, origin: Origin) -> BTreeMap<Subject, Origin> {
 }
 
 /// The errors among problems, one a line.
-pub(crate) fn told(found: &[Problem]) -> String {
+fn told(found: &[Problem]) -> String {
     let errors: Vec<_> = found.iter().filter(|problem| problem.severity == Severity::Error).collect();
     let mut text = String::new();
     for problem in errors.iter().take(PROBLEMS_TOLD) {
@@ -150,7 +187,7 @@ pub(crate) fn told(found: &[Problem]) -> String {
 struct World {
     real: Surroundings,
     directory: PathBuf,
-    files: RefCell<BTreeMap<PathBuf, String>>,
+    files: RefCell<BTreeMap<PathBuf, (Stamp, String)>>,
     hash: RefCell<blake3::Hasher>,
 }
 
@@ -172,9 +209,11 @@ impl Environment for World {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
+        let full = self.directory.join(path);
+        let stamp = Stamp::of(&full);
         let read = self.real.file(path);
         let content = read.as_ref().map_or_else(|why| format!("cannot be read: {why}"), Clone::clone);
-        self.files.borrow_mut().insert(self.directory.join(path), content);
+        self.files.borrow_mut().insert(full, (stamp, content));
         read
     }
 }
