@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use serde_json::json;
 use syncline_connect::clock::Clock;
 use syncline_core::calendar::Timing;
-use syncline_engine::service::{Served, control::Control, local::Local, node::Node};
+use syncline_engine::service::{Served, Control, Local, Node};
 use syncline_store::service::{ServiceStore, Subject};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -37,6 +37,7 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
     let systems = Arc::new(Serving { systems: Systems::new(&directory), store: Arc::clone(&store) });
     let control = Control::new(Arc::clone(&store), Arc::clone(&clock), served.clone(), systems.clone());
     let options = served.borrow().project.server.clone();
+    let executor = Arc::new(Local::new(control.clone(), Arc::new(NotYet)));
 
     let mut parts = Parts::default();
     parts.add("definitions", follower.follow(parts.ending()));
@@ -58,11 +59,7 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
 /// The store: that of the project, or the one that the command line names.
 async fn store(global: &Global, args: &ServeArgs) -> Result<Arc<dyn ServiceStore>, Failure> {
     if !args.from_store {
-        return Ok(project::open(global)?.store().await?);
-    }
-    let named = global.store.is_some();
-    if !named {
-        return Err(Failure::usage("--from-store needs --store: the project is in it").hint("--store postgres://…"));
+        return project::open(global)?.store().await;
     }
     project::named_store(global).await
 }
@@ -76,6 +73,17 @@ fn node_name(args: &ServeArgs, clock: &dyn Clock) -> String {
     };
     let name = args.node.clone().unwrap_or_else(machine);
     format!("{name}.{:x}.{:x}", std::process::id(), clock.now().as_millisecond())
+}
+
+struct NotYet;
+#[async_trait::async_trait]
+impl syncline_engine::service::Outside for NotYet {
+    async fn http(&self, _: &syncline_core::chain::HttpCall) -> Result<String, (String, String)> {
+        Err(("soon".into(), "soon".into()))
+    }
+    async fn report(&self, _: &syncline_core::project::Project, _: &syncline_core::report::Report, _: &dyn syncline_connect::Statements, _: jiff::Timestamp) -> Result<String, (String, String)> {
+        Err(("soon".into(), "soon".into()))
+    }
 }
 
 /// What runs beside the node. Dropping it stops all of it.

@@ -167,7 +167,7 @@ impl Checks {
             let (name, body, by) = (name.to_owned(), Some(body.to_owned()), String::new());
             stored.push(Definition { version: 0, stored: NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH } });
         }
-        let found = reading(&self.place, stored).await.found;
+        let found = read_all(&self.place, stored).await.found;
         found.map(|_| ()).map_err(|broken| broken.told.lines().map(str::to_owned).collect())
     }
 
@@ -181,7 +181,7 @@ const HINT: &str = "`syncline check` shows every problem with its place";
 const BROKEN: &str = "definition.broken";
 
 /// Reading and parsing may take a moment.
-async fn reading(place: &Place, stored: Vec<Definition>) -> Reading {
+async fn read_all(place: &Place, stored: Vec<Definition>) -> Reading {
     let place = place.clone();
     #[expect(clippy::disallowed_methods, reason = "awaited at once")]
     let reading = tokio::task::spawn_blocking(move || read(&place, &stored)).await;
@@ -202,7 +202,7 @@ struct Fitting {
 
 /// Reads, and again without definitions of the store that do not fit, where they `may` be left out.
 async fn fitting(place: &Place, mut stored: Vec<Definition>, may: impl Fn(&String) -> bool) -> Fitting {
-    let mut reading = self::reading(place, stored.clone()).await;
+    let mut reading = read_all(place, stored.clone()).await;
     let (mut left_out, mut told) = (BTreeSet::new(), Vec::new());
     while let Err(broken) = &reading.found {
         let before = stored.len();
@@ -215,7 +215,7 @@ async fn fitting(place: &Place, mut stored: Vec<Definition>, may: impl Fn(&Strin
         }
         left_out.extend(broken.stored.iter().cloned());
         told.push(broken.told.clone());
-        reading.found = self::reading(place, stored.clone()).await.found;
+        reading.found = read_all(place, stored.clone()).await.found;
     }
     Fitting { reading, left_out, told: (!told.is_empty()).then(|| told.join("\n")) }
 }

@@ -6,3 +6,4 @@ pub(crate) mod control;
 pub(crate) mod definitions;
 pub(crate) mod notify;
 pub(crate) mod reading;
+pub(crate) mod soon;
