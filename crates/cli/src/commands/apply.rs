@@ -34,7 +34,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, Failu
         return Ok(Exit::Done);
     }
     fits(global, &new, stored)?;
-    output::line(crate::service::soon::diff(before, &opened.text).trim_end());
+    output::line(syncline_spec::diff(before, &opened.text).trim_end());
     if args.dry_run {
         output::chat("nothing was stored");
         return Ok(Exit::Changes);

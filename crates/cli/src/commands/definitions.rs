@@ -48,7 +48,7 @@ async fn diff(store: &dyn ServiceStore, args: &DefinitionsDiffArgs) -> Result<Ex
     let body = |definition: Option<&Definition>| {
         definition.and_then(|d| d.stored.body.clone()).unwrap_or_default()
     };
-    let text = crate::service::soon::diff(&body(found.get(1)), &body(Some(newest)));
+    let text = syncline_spec::diff(&body(found.get(1)), &body(Some(newest)));
     output::line(text.trim_end());
     Ok(Exit::Done)
 }

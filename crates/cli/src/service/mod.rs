@@ -6,4 +6,3 @@ pub(crate) mod control;
 pub(crate) mod definitions;
 pub(crate) mod notify;
 pub(crate) mod reading;
-pub(crate) mod soon;

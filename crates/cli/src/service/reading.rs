@@ -11,7 +11,7 @@ use std::{
 
 use syncline_core::project::Project;
 use syncline_engine::service::Origin;
-use crate::service::soon::DocumentKind; use syncline_spec::{Environment, Problem, Severity};
+use syncline_spec::{DocumentKind, Environment, Problem, Severity};
 use syncline_store::service::{Definition, DefinitionKind, Subject};
 
 use crate::wiring::{Surroundings, reason, registry};
@@ -138,7 +138,7 @@ fn understand(
     let loaded = parsed.map_err(|found| Broken::project(told(&found)))?;
     let mut origins = origins(&loaded.project, if place.applied { Origin::Applied } else { Origin::File });
     let beside: Vec<_> = stored.iter().filter_map(beside).collect();
-    let project = crate::service::soon::merge(loaded, &connectors, &beside).map_err(|found| Broken {
+    let project = syncline_spec::merge(loaded, &connectors, &beside).map_err(|found| Broken {
         told: told(&found),
         stored: found.into_iter().filter(|p| p.severity == Severity::Error).map(|p| p.file).collect(),
     })?;
@@ -153,14 +153,14 @@ fn understand(
 }
 
 /// A definition that is not in the project; nothing for the project itself, and for what was removed.
-fn beside(definition: &Definition) -> Option<crate::service::soon::Definition<'_>> {
+fn beside(definition: &Definition) -> Option<syncline_spec::Definition<'_>> {
     let kind = match definition.stored.kind {
         DefinitionKind::Project => return None,
         DefinitionKind::Sync => DocumentKind::Sync,
         DefinitionKind::Chain => DocumentKind::Chain,
     };
     let text = definition.stored.body.as_deref()?;
-    Some(crate::service::soon::Definition { kind, name: &definition.stored.name, text })
+    Some(syncline_spec::Definition { kind, name: &definition.stored.name, text })
 }
 
 /// Every sync and chain of a project, with where it is defined.
