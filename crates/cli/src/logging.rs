@@ -40,7 +40,8 @@ pub(crate) fn start(cli: &Cli) -> Logging {
     #[cfg(feature = "otlp")]
     let collector = otlp::Collector::of_environment();
     #[cfg(feature = "otlp")]
-    let exported: Vec<Boxed> = collector.as_ref().map(|collector| collector.layers(filter)).unwrap_or_default();
+    let exported: Vec<Boxed> =
+        collector.as_ref().map(|collector| collector.layers(filter)).unwrap_or_default();
     #[cfg(not(feature = "otlp"))]
     let exported: Vec<Boxed> = Vec::new();
     let layers: Vec<Boxed> = std::iter::once(lines).chain(exported).collect();
@@ -91,7 +92,8 @@ mod otlp {
         pub(super) fn of_environment() -> Option<Self> {
             #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
             let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-            let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+            let disabled =
+                variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
             let named = ["", "TRACES_", "LOGS_"]
                 .iter()
                 .any(|of| variable(&format!("OTEL_EXPORTER_OTLP_{of}ENDPOINT")).is_some());
@@ -108,7 +110,10 @@ mod otlp {
                         .with_resource(resource.clone())
                         .with_batch_exporter(spans)
                         .build(),
-                    logs: SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(logs).build(),
+                    logs: SdkLoggerProvider::builder()
+                        .with_resource(resource)
+                        .with_batch_exporter(logs)
+                        .build(),
                 }),
                 (Err(error), _) | (_, Err(error)) => {
                     output::note(format!("nothing is sent to a collector: {error}"));
@@ -120,7 +125,8 @@ mod otlp {
         /// `filter` is that of the lines: what is not ours is not exported either.
         pub(super) fn layers(&self, filter: impl Fn() -> EnvFilter) -> Vec<Boxed> {
             let tracer = self.traces.tracer("syncline");
-            let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
+            let spans =
+                tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
             let events = OpenTelemetryTracingBridge::new(&self.logs);
             vec![spans.with_filter(filter()).boxed(), events.with_filter(filter()).boxed()]
         }

@@ -96,7 +96,8 @@ async fn show_run(global: &Global, args: &ChainsShowArgs) -> Result<Exit, Failur
     }
     let now = wiring::clock().now();
     output::line(format!("run {} of chain {:?}: {}", run.id, run.chain, run.status.as_str()));
-    let by = run.schedule.as_ref().map_or("asked for".to_owned(), |schedule| format!("schedule {schedule:?}"));
+    let by =
+        run.schedule.as_ref().map_or("asked for".to_owned(), |schedule| format!("schedule {schedule:?}"));
     output::line(format!(
         "started {} ({by}), worked {}, {} steps over",
         show::time(run.started_at),
@@ -153,7 +154,10 @@ async fn resume(global: &Global, args: &ChainsResumeArgs) -> Result<Exit, Failur
     let control = at_rest(&place, Arc::clone(&store)).await?;
     let set = control.resume_set(args.run).await.map_err(refused)?;
     if set.is_empty() {
-        return Err(Failure::failed(format!("every step of run {} succeeded: there is nothing to resume", args.run)));
+        return Err(Failure::failed(format!(
+            "every step of run {} succeeded: there is nothing to resume",
+            args.run
+        )));
     }
     output::line(format!("run {} of chain {:?} would begin again:", run.id, run.chain));
     for step in &set {
@@ -171,7 +175,8 @@ async fn resume(global: &Global, args: &ChainsResumeArgs) -> Result<Exit, Failur
     let occurrence = match control.resume_chain(args.run, None, "cli").await.map_err(refused)? {
         Enqueued::New(occurrence) | Enqueued::Existing(occurrence) => occurrence,
         Enqueued::KeyReused | Enqueued::Full => {
-            return Err(Failure::failed("too much waits for this chain already").hint("`syncline occurrences` shows it"));
+            return Err(Failure::failed("too much waits for this chain already")
+                .hint("`syncline occurrences` shows it"));
         }
     };
     output::line(format!("run {} is resumed (occurrence {occurrence})", run.id));

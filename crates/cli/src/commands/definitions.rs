@@ -39,15 +39,14 @@ async fn versions(store: &dyn ServiceStore, args: &DefinitionsVersionsArgs) -> R
 
 async fn diff(store: &dyn ServiceStore, args: &DefinitionsDiffArgs) -> Result<Exit, Failure> {
     let (kind, name) = named(&args.definition)?;
-    let before = args.version.map(|version| version.saturating_add(1));
+    let before = args.number.map(|version| version.saturating_add(1));
     let found = store.definition_versions(kind, name, before, 2).await?;
-    let newest = found.first().filter(|d| args.version.is_none_or(|version| version == d.version));
+    let newest = found.first().filter(|d| args.number.is_none_or(|version| version == d.version));
     let newest = newest.ok_or_else(|| {
         Failure::usage("there is no such version").hint("`syncline definitions versions` shows what there is")
     })?;
-    let body = |definition: Option<&Definition>| {
-        definition.and_then(|d| d.stored.body.clone()).unwrap_or_default()
-    };
+    let body =
+        |definition: Option<&Definition>| definition.and_then(|d| d.stored.body.clone()).unwrap_or_default();
     let text = syncline_spec::diff(&body(found.get(1)), &body(Some(newest)));
     output::line(text.trim_end());
     Ok(Exit::Done)

@@ -32,11 +32,14 @@ pub(crate) async fn run(global: &Global, args: &PauseArgs, paused: bool) -> Resu
         output::line(format!("{what}: {} already", if paused { "paused" } else { "not paused" }));
         return Ok(Exit::Done);
     }
-    let (kind, word) = if paused { ("schedule.paused", "paused") } else { ("schedule.resumed", "not paused any more") };
+    let (kind, word) =
+        if paused { ("schedule.paused", "paused") } else { ("schedule.resumed", "not paused any more") };
     let message = format!("{what}: {word}");
     output::line(&message);
     if paused {
-        output::chat("What runs goes on to its end; what is asked for is still run. `syncline unpause` lets the schedule go on.");
+        output::chat(
+            "What runs goes on to its end; what is asked for is still run. `syncline unpause` lets the schedule go on.",
+        );
     } else {
         output::chat("Instants that passed meanwhile are not made up for; `syncline run` does that at once.");
     }
@@ -75,7 +78,10 @@ async fn subject(opened: &Opened, store: &dyn ServiceStore, args: &PauseArgs) ->
                 None => failure,
             })
         }
-        _ => Err(Failure::usage(format!("{:?} is a sync and a chain", args.name)).hint("--chain means the chain")),
+        _ => {
+            Err(Failure::usage(format!("{:?} is a sync and a chain", args.name))
+                .hint("--chain means the chain"))
+        }
     }
 }
 

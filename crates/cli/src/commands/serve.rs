@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use serde_json::json;
 use syncline_connect::clock::Clock;
 use syncline_core::calendar::Timing;
-use syncline_engine::service::{Served, Control, Local, Node};
+use syncline_engine::service::{Control, Local, Node, Served};
 use syncline_store::service::{ServiceStore, Subject};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -81,7 +81,13 @@ impl syncline_engine::service::Outside for NotYet {
     async fn http(&self, _: &syncline_core::chain::HttpCall) -> Result<String, (String, String)> {
         Err(("soon".into(), "soon".into()))
     }
-    async fn report(&self, _: &syncline_core::project::Project, _: &syncline_core::report::Report, _: &dyn syncline_connect::Statements, _: jiff::Timestamp) -> Result<String, (String, String)> {
+    async fn report(
+        &self,
+        _: &syncline_core::project::Project,
+        _: &syncline_core::report::Report,
+        _: &dyn syncline_connect::Statements,
+        _: jiff::Timestamp,
+    ) -> Result<String, (String, String)> {
         Err(("soon".into(), "soon".into()))
     }
 }
@@ -125,7 +131,10 @@ impl Parts {
         self.ending.send_replace(true);
         let all = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(LONGEST_END, all).await.is_err() {
-            tracing::warn!(parts = self.running.len(), "parts of the service did not end in time and are dropped");
+            tracing::warn!(
+                parts = self.running.len(),
+                "parts of the service did not end in time and are dropped"
+            );
         }
     }
 }
@@ -182,8 +191,11 @@ impl Summary {
     ) -> Result<Self, Failure> {
         let states = store.schedule_states().await?;
         let now = clock.now();
-        let paused: BTreeSet<(&Subject, &str)> =
-            states.iter().filter(|s| s.paused_at.is_some()).map(|s| (&s.subject, s.schedule.as_str())).collect();
+        let paused: BTreeSet<(&Subject, &str)> = states
+            .iter()
+            .filter(|s| s.paused_at.is_some())
+            .map(|s| (&s.subject, s.schedule.as_str()))
+            .collect();
         let project = &served.project;
         let of_syncs = project.syncs.iter().map(|sync| (Subject::sync(&sync.name), &sync.schedules));
         let of_chains = project.chains.iter().map(|chain| (Subject::chain(&chain.name), &chain.schedules));
@@ -256,7 +268,9 @@ impl Summary {
             None => output::line("no schedule is due: runs start when they are asked for"),
         }
         if let Some(broken) = &self.broken {
-            output::note(format!("some stored definitions do not fit the project and are left out:\n{broken}"));
+            output::note(format!(
+                "some stored definitions do not fit the project and are left out:\n{broken}"
+            ));
         }
     }
 }

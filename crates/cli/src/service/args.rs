@@ -224,7 +224,7 @@ pub(crate) struct DefinitionsDiffArgs {
 
     /// The version that is looked at, with the one before it; the newest unless it is given
     #[arg(long, value_name = "VERSION")]
-    pub(crate) version: Option<u64>,
+    pub(crate) number: Option<u64>,
 }
 
 /// Kinds of stored definition.

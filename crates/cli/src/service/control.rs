@@ -31,8 +31,7 @@ pub(crate) async fn at_rest(place: &Place, store: Arc<dyn ServiceStore>) -> Resu
     };
     let clock = wiring::clock();
     let since = clock.now();
-    let served =
-        Served { project: found.project, number: 1, since, origins: found.origins, broken: None };
+    let served = Served { project: found.project, number: 1, since, origins: found.origins, broken: None };
     let (_, served) = watch::channel(Arc::new(served));
     let systems = Serving { systems: Systems::new(&place.directory()), store: Arc::clone(&store) };
     Ok(Control::new(store, clock, served, Arc::new(systems)))

@@ -1,6 +1,12 @@
 //! The definitions that a service follows: read again when they change, and kept when the newer ones are broken.
 
-use std::{collections::{BTreeMap, BTreeSet}, fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -159,13 +165,21 @@ impl Checks {
     ///
     /// # Errors
     /// Every problem, one a line.
-    pub(crate) async fn check(&self, kind: DefinitionKind, name: &str, body: Option<&str>) -> Result<(), Vec<String>> {
+    pub(crate) async fn check(
+        &self,
+        kind: DefinitionKind,
+        name: &str,
+        body: Option<&str>,
+    ) -> Result<(), Vec<String>> {
         let failed = |error: syncline_store::Error| vec![error.to_string()];
         let mut stored = self.store.definitions().await.map_err(failed)?;
         stored.retain(|d| (d.stored.kind, d.stored.name.as_str()) != (kind, name));
         if let Some(body) = body {
             let (name, body, by) = (name.to_owned(), Some(body.to_owned()), String::new());
-            stored.push(Definition { version: 0, stored: NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH } });
+            stored.push(Definition {
+                version: 0,
+                stored: NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH },
+            });
         }
         let found = read_all(&self.place, stored).await.found;
         found.map(|_| ()).map_err(|broken| broken.told.lines().map(str::to_owned).collect())
@@ -186,7 +200,10 @@ async fn read_all(place: &Place, stored: Vec<Definition>) -> Reading {
     #[expect(clippy::disallowed_methods, reason = "awaited at once")]
     let reading = tokio::task::spawn_blocking(move || read(&place, &stored)).await;
     reading.unwrap_or_else(|error| Reading {
-        found: Err(Broken { told: format!("the definitions could not be read: {error}"), stored: BTreeSet::new() }),
+        found: Err(Broken {
+            told: format!("the definitions could not be read: {error}"),
+            stored: BTreeSet::new(),
+        }),
         digest: [0; 32],
         files: Vec::new(),
     })
@@ -292,7 +309,8 @@ impl Changes {
         let some = |names: &Vec<String>, word: &str| {
             (!names.is_empty()).then(|| format!("{} {word}", show::count(names.len() as u64)))
         };
-        let parts = [some(&self.added, "added"), some(&self.changed, "changed"), some(&self.removed, "removed")];
+        let parts =
+            [some(&self.added, "added"), some(&self.changed, "changed"), some(&self.removed, "removed")];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         if parts.is_empty() { "no sync and no chain differs".to_owned() } else { parts.join(", ") }
     }

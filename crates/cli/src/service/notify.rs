@@ -23,7 +23,8 @@ impl Manager {
         let socket = variable("NOTIFY_SOCKET").filter(|socket| !socket.is_empty());
         let for_us = variable("WATCHDOG_PID")
             .is_none_or(|process| process.to_str().and_then(|p| p.parse().ok()) == Some(std::process::id()));
-        let watchdog = socket.as_ref().and_then(|_| half(variable("WATCHDOG_USEC").filter(|_| for_us)?.to_str()?));
+        let watchdog =
+            socket.as_ref().and_then(|_| half(variable("WATCHDOG_USEC").filter(|_| for_us)?.to_str()?));
         Self { socket, watchdog }
     }
 

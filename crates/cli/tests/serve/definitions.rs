@@ -74,6 +74,6 @@ fn an_applied_project_is_followed() {
     all.stop();
     place.syncline(&["definitions", "versions", "project"]).with_code(0).saying("cli");
     place.syncline(&["definitions", "diff", "project"]).with_code(0).saying("+  again:");
-    place.syncline(&["definitions", "diff", "project", "--version", "1"]).with_code(0).saying("+  projects:");
+    place.syncline(&["definitions", "diff", "project", "--number", "1"]).with_code(0).saying("+  projects:");
     place.syncline(&["definitions", "diff", "sync"]).with_code(2).saying("give its name");
 }

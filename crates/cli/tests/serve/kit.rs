@@ -30,7 +30,9 @@ syncs:
 pub(crate) fn place(rows: u32) -> Place {
     let place = Place::empty();
     place.write("syncline.yaml", PROJECT);
-    place.sql("PRAGMA journal_mode = WAL; CREATE TABLE projects (code TEXT NOT NULL PRIMARY KEY, status TEXT)");
+    place.sql(
+        "PRAGMA journal_mode = WAL; CREATE TABLE projects (code TEXT NOT NULL PRIMARY KEY, status TEXT)",
+    );
     add(&place, 1, rows);
     place
 }
@@ -85,12 +87,12 @@ impl Service {
         let all = all.chain(["serve", "--json", "--node", name, "--bind", "127.0.0.1:0"]);
         let all: Vec<&str> = all.chain(after.iter().copied()).collect();
         let mut command = place.command(&all);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said = || std::fs::read_to_string(&log).unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}\n{}", said()));
+        let ready =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}\n{}", said()));
         Self { child, ready, log }
     }
 

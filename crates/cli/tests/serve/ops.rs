@@ -28,7 +28,6 @@ fn the_unit_waits_longer_for_a_stop_than_a_stop_may_take() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test that did nothing says so")]
 fn the_unit_passes_the_managers_own_check() {
     let unit = read("syncline.service");
     let place = Place::empty();
@@ -67,7 +66,10 @@ fn the_manifest_is_yaml_of_five_kinds() {
     let kinds: Vec<_> = manifest.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
     assert_eq!(kinds, ["Secret", "ConfigMap", "Service", "PodDisruptionBudget", "Deployment"]);
     for path in ["/livez", "/readyz"] {
-        assert!(manifest.contains(&format!("httpGet: {{ path: {path}, port: https, scheme: HTTPS }}")), "{path}");
+        assert!(
+            manifest.contains(&format!("httpGet: {{ path: {path}, port: https, scheme: HTTPS }}")),
+            "{path}"
+        );
     }
 }
 
@@ -90,8 +92,10 @@ fn the_project_in_the_manifest_is_right() {
 fn the_image_is_built_with_the_compiler_of_the_workspace() {
     let dockerfile = read("Dockerfile");
     let from: Vec<&str> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
-    let root = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).unwrap();
-    let version = root.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    let root =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).unwrap();
+    let version =
+        root.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
     assert_eq!(from[0], format!("docker.io/library/rust:{version}-alpine AS build"));
     assert!(from[1].contains("/distroless/static") && from[1].ends_with(":nonroot"), "{from:?}");
     assert!(dockerfile.contains("\nUSER 65532:65532\n"));
