@@ -44,23 +44,33 @@ struct Held {
     epoch: u64,
 }
 
-/// The leases of this process: when each was renewed last, by our clock; `None`: too late, it is lost.
+/// The leases of this process, by name of the sync and epoch.
 struct Known {
-    leases: Mutex<BTreeMap<(String, u64), (i32, Option<Instant>)>>,
+    leases: Mutex<Leases>,
     lasts: Duration,
 }
 
+type Leases = BTreeMap<(String, u64), Kept>;
+
+/// What is known of a lease.
+struct Kept {
+    /// Number of the sync.
+    sync: i32,
+    /// When it was renewed last, by our clock; `None`: too late, it is lost.
+    renewed: Option<Instant>,
+}
+
 impl Known {
-    fn leases(&self) -> MutexGuard<'_, BTreeMap<(String, u64), (i32, Option<Instant>)>> {
+    fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Marks what was not renewed in time as lost, for good: whoever claimed it by now must not meet us again.
     fn expire(&self, now: Instant) {
-        for ((sync, epoch), (_, renewed)) in self.leases().iter_mut() {
-            if renewed.is_some_and(|renewed| now.duration_since(renewed) >= self.lasts) {
-                tracing::warn!(sync, epoch, "the lease could not be renewed in time; this process stops writing for the sync");
-                *renewed = None;
+        for ((sync, epoch), kept) in self.leases().iter_mut() {
+            if kept.renewed.is_some_and(|renewed| now.duration_since(renewed) >= self.lasts) {
+                tracing::warn!(sync, epoch, "a lease could not be renewed in time: nothing more is written under it");
+                kept.renewed = None;
             }
         }
     }
@@ -126,7 +136,7 @@ impl Keeper {
     /// Keeps a lease from now on, counted from `since`, when it was asked for. Made before the claim is committed: dropped
     /// in between, it gives back what may have been claimed.
     pub(super) fn guard(&self, name: &str, sync: i32, epoch: u64, since: Instant) -> Guard {
-        self.known.leases().insert((name.to_owned(), epoch), (sync, Some(since)));
+        self.known.leases().insert((name.to_owned(), epoch), Kept { sync, renewed: Some(since) });
         let held = Held { name: name.to_owned(), sync, epoch };
         Guard { held, known: Arc::clone(&self.known), orders: self.orders.clone() }
     }
@@ -134,7 +144,7 @@ impl Keeper {
     /// Whether this process had the lease and could not renew it in time. Of a lease it does not keep it knows nothing.
     pub(super) fn lost(&self, sync: &str, epoch: u64) -> bool {
         self.known.expire(monotonic());
-        matches!(self.known.leases().get(&(sync.to_owned(), epoch)), Some((_, None)))
+        self.known.leases().get(&(sync.to_owned(), epoch)).is_some_and(|kept| kept.renewed.is_none())
     }
 }
 
@@ -180,7 +190,7 @@ impl Renewer {
         }
         let left: Vec<_> = std::mem::take(&mut *self.known.leases())
             .into_iter()
-            .map(|((name, epoch), (sync, _))| Held { name, sync, epoch })
+            .map(|((name, epoch), kept)| Held { name, sync: kept.sync, epoch })
             .collect();
         self.give_back(&left).await;
     }
@@ -190,9 +200,9 @@ impl Renewer {
         let began = monotonic();
         self.known.expire(began);
         let (mut syncs, mut epochs, mut names) = (Vec::new(), Vec::new(), Vec::new());
-        for ((name, epoch), (sync, renewed)) in self.known.leases().iter() {
-            if let (Some(_), Ok(number)) = (renewed, codec::signed(*epoch)) {
-                syncs.push(*sync);
+        for ((name, epoch), kept) in self.known.leases().iter() {
+            if let (Some(_), Ok(number)) = (kept.renewed, codec::signed(*epoch)) {
+                syncs.push(kept.sync);
                 epochs.push(number);
                 names.push((name.clone(), *epoch));
             }
@@ -213,7 +223,7 @@ impl Renewer {
                 let mut leases = self.known.leases();
                 for ((name, sync), epoch) in names.into_iter().zip(syncs).zip(epochs) {
                     if renewed.contains(&(sync, epoch))
-                        && let Some((_, Some(last))) = leases.get_mut(&name)
+                        && let Some(Kept { renewed: Some(last), .. }) = leases.get_mut(&name)
                     {
                         *last = began;
                     }
@@ -231,7 +241,7 @@ impl Renewer {
             return;
         }
         let syncs: Vec<i32> = held.iter().map(|held| held.sync).collect();
-        let epochs: Vec<i64> = held.iter().filter_map(|held| codec::signed(held.epoch).ok()).collect();
+        let epochs: Vec<i64> = held.iter().map(|held| codec::signed(held.epoch).unwrap_or_default()).collect();
         let sql = "DELETE FROM lease USING unnest($2::int[], $3::bigint[]) AS ours (sync, epoch)
              WHERE lease.tenant = $1 AND lease.sync = ours.sync AND lease.epoch = ours.epoch
              RETURNING lease.sync, lease.epoch";

@@ -40,7 +40,6 @@ pub(super) async fn claim(
     lease_ms: i64,
     now: Timestamp,
 ) -> Result<(i32, u64), Fault> {
-    let now = codec::time(now)?;
     let number = locked(work, sync).await?;
     let held = work
         .row(
@@ -51,6 +50,7 @@ pub(super) async fn claim(
     if let Some(row) = held {
         return Err(Fault::Busy { sync: sync.to_owned(), holder: row.try_get(0)? });
     }
+    let now = codec::time(now)?;
     let raised = work
         .one(
             "WITH raised AS (

@@ -27,7 +27,7 @@ async fn behind_the_gate(client: &mut Client) -> Result<(), Fault> {
         return Err(Fault::Newer);
     }
     if found < newest {
-        runner.run_async(client).await.map_err(fault_of)?;
+        runner.run_async(client).await.map_err(|error| fault_of(&error))?;
     }
     Ok(())
 }
@@ -43,10 +43,10 @@ async fn last_applied(client: &Client) -> Result<i32, Fault> {
 }
 
 /// What PostgreSQL said, if it was PostgreSQL: a full disk must stay a full disk.
-fn fault_of(error: refinery::Error) -> Fault {
+fn fault_of(error: &refinery::Error) -> Fault {
     let text = error.to_string();
-    match *error.kind() {
-        refinery::error::Kind::Connection(_, ref source) => match source.downcast_ref::<tokio_postgres::Error>() {
+    match error.kind() {
+        refinery::error::Kind::Connection(_, source) => match source.downcast_ref::<tokio_postgres::Error>() {
             Some(said) => match said.as_db_error() {
                 Some(said) => Fault::Broken(format!("{text}: {}", said.message())),
                 None => Fault::Unreachable(text),

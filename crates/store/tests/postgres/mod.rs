@@ -1,5 +1,7 @@
 //! The store in a PostgreSQL database, each test in a schema of its own.
 
+mod tenants;
+
 use std::{
     sync::{
         Arc,
@@ -38,7 +40,7 @@ impl Schema {
     pub(crate) fn new() -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("store_{}_{number}", std::process::id());
-        apart(format!("CREATE SCHEMA {name}"));
+        apart(&format!("CREATE SCHEMA {name}"));
         Self { name }
     }
 
@@ -63,7 +65,7 @@ impl Schema {
 impl Drop for Schema {
     fn drop(&mut self) {
         // A session may still wait for this thread to send its rollback.
-        apart(format!(
+        apart(&format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}';
              DROP SCHEMA {} CASCADE",
             self.name, self.name
@@ -72,13 +74,13 @@ impl Drop for Schema {
 }
 
 /// Runs a statement on a thread of its own, so that it can be waited for anywhere.
-fn apart(sql: String) {
+fn apart(sql: &str) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 let session = Session::open(&server()).await;
-                session.client.batch_execute(&sql).await.expect("the schema of the test");
+                session.client.batch_execute(sql).await.expect("the schema of the test");
             });
         });
     });
