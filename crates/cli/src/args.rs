@@ -5,6 +5,8 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{run::Status, sync::Mode};
 
+use crate::commands::{alerts::AlertsCommand, report::ReportArgs};
+
 /// Keeps records in one system in agreement with records in another.
 #[derive(Debug, Parser)]
 #[command(
@@ -73,6 +75,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Held(HeldCommand),
     Reset(ResetArgs),
+    Report(ReportArgs),
+    /// What people are told of, and whether messages reach them
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     Schema(SchemaArgs),
     Sim(SimArgs),
     Demo(DemoArgs),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use syncline_connect::{
-    Database, Destination, Source,
+    Database, Destination, Source, Statements,
     budget::Budgets,
     clock::{Clock, SystemClock},
     files, mysql, postgres,
@@ -130,6 +130,13 @@ impl Systems {
         connection: &Connection,
     ) -> Result<Arc<dyn Database>, syncline_connect::Error> {
         self.registry.of(connection)?.database(connection, &self.context).await
+    }
+
+    pub(crate) async fn statements(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Statements>, syncline_connect::Error> {
+        self.registry.of(connection)?.statements(connection, &self.context).await
     }
 
     /// Whether a connection is written by bulk loads.

@@ -1,11 +1,13 @@
 //! One file per command.
 
+pub(crate) mod alerts;
 mod check;
 mod demo;
 mod held;
 mod init;
 mod parked;
 mod plan;
+pub(crate) mod report;
 mod reset;
 mod run;
 mod runs;
@@ -39,6 +41,8 @@ pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
         Command::Parked(command) => unless_cancelled(&cancel, parked::run(&global, command)).await,
         Command::Held(command) => unless_cancelled(&cancel, held::run(&global, command)).await,
         Command::Reset(args) => unless_cancelled(&cancel, reset::run(&global, &args)).await,
+        Command::Report(args) => Box::pin(unless_cancelled(&cancel, report::run(&global, &args))).await,
+        Command::Alerts(command) => Box::pin(unless_cancelled(&cancel, alerts::run(&global, command))).await,
         Command::Sim(args) => Box::pin(sim::run(&args, &cancel)).await,
         Command::Demo(args) => Box::pin(unless_cancelled(&cancel, demo::run(&args))).await,
     }
