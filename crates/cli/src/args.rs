@@ -8,6 +8,7 @@ use syncline_core::{run::Status, sync::Mode};
 use crate::service::args::{
     ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs,
 };
+use crate::commands::{alerts::AlertsCommand, report::ReportArgs};
 
 /// Keeps records in one system in agreement with records in another.
 #[derive(Debug, Parser)]
@@ -95,6 +96,10 @@ pub(crate) enum Command {
     /// What is stored of definitions: the applied project, and what the API made
     #[command(subcommand)]
     Definitions(DefinitionsCommand),
+    Report(ReportArgs),
+    /// What people are told of, and whether messages reach them
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     Schema(SchemaArgs),
     Sim(SimArgs),
     Demo(DemoArgs),

@@ -134,6 +134,13 @@ impl Systems {
         self.registry.of(connection)?.database(connection, &self.context).await
     }
 
+    pub(crate) async fn statements(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Statements>, syncline_connect::Error> {
+        self.registry.of(connection)?.statements(connection, &self.context).await
+    }
+
     /// Whether a connection is written by bulk loads.
     pub(crate) fn loads(&self, connection: &Connection) -> bool {
         self.registry.of(connection).is_ok_and(|connector| connector.spec().loads)

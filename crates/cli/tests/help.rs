@@ -2,7 +2,7 @@
 
 use crate::kit::Place;
 
-const COMMANDS: [&[&str]; 36] = [
+const COMMANDS: &[&[&str]] = &[
     &[],
     &["init"],
     &["check"],
@@ -36,6 +36,10 @@ const COMMANDS: [&[&str]; 36] = [
     &["definitions", "list"],
     &["definitions", "versions"],
     &["definitions", "diff"],
+    &["report"],
+    &["alerts"],
+    &["alerts", "list"],
+    &["alerts", "test"],
     &["schema"],
     &["sim"],
     &["demo"],

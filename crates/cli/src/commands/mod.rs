@@ -2,6 +2,7 @@
 
 mod apply;
 mod chains;
+pub(crate) mod alerts;
 mod check;
 mod definitions;
 mod demo;
@@ -11,6 +12,7 @@ mod occurrences;
 mod parked;
 mod pause;
 mod plan;
+pub(crate) mod report;
 mod reset;
 mod run;
 mod runs;
@@ -52,6 +54,8 @@ pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
         Command::Occurrences(command) => unless_cancelled(&cancel, occurrences::run(&global, command)).await,
         Command::Apply(args) => unless_cancelled(&cancel, apply::run(&global, &args)).await,
         Command::Definitions(command) => unless_cancelled(&cancel, definitions::run(&global, command)).await,
+        Command::Report(args) => Box::pin(unless_cancelled(&cancel, report::run(&global, &args))).await,
+        Command::Alerts(command) => Box::pin(unless_cancelled(&cancel, alerts::run(&global, command))).await,
         Command::Sim(args) => Box::pin(sim::run(&args, &cancel)).await,
         Command::Demo(args) => Box::pin(unless_cancelled(&cancel, demo::run(&args))).await,
     }

@@ -8,6 +8,7 @@
 //! epoch.
 
 pub mod agenda;
+pub mod alerts;
 pub mod chain;
 pub mod control;
 pub mod health;
