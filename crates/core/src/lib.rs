@@ -11,6 +11,7 @@
 pub mod alert;
 pub mod batch;
 pub mod budget;
+pub mod calendar;
 pub mod canonical;
 pub mod chain;
 pub mod connection;
@@ -28,6 +29,7 @@ mod infer;
 pub mod mapping;
 pub mod mutant;
 pub mod plan;
+pub mod precedence;
 pub mod project;
 pub mod remedy;
 pub mod report;

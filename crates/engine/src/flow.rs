@@ -10,7 +10,6 @@ use crate::{
 };
 
 /// A sync that fits its systems, by how it is written.
-#[expect(clippy::large_enum_variant, reason = "there is one per run")]
 pub enum Flow {
     /// Record by record, into an API.
     Push(Bound),

@@ -7,6 +7,12 @@
 //! Correctness never depends on the scheduler being right: a run holds the lease of its sync, and every write carries an
 //! epoch.
 
+pub mod chain;
+pub mod control;
+pub mod health;
+pub mod live;
+pub mod options;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
