@@ -85,10 +85,10 @@ pub(crate) struct DiffShown {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Between {
     /// The earlier one; the one before `to` unless it is given. 0: nothing.
-    #[param(value_type = Option<u64>, minimum = 0, maximum = 9223372036854775807)]
+    #[param(value_type = Option<u64>, minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
     from: Option<Id>,
     /// The later one; the newest unless it is given.
-    #[param(value_type = Option<u64>, minimum = 0, maximum = 9223372036854775807)]
+    #[param(value_type = Option<u64>, minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
     to: Option<Id>,
 }
 
@@ -351,6 +351,10 @@ async fn diff(api: &Api, kind: DefinitionKind, name: &str, between: &Between) ->
         number => version(api, kind, name, number).await?.stored.body,
     };
     let new = to.stored.body.unwrap_or_default();
-    let diff = syncline_spec::diff(&old.unwrap_or_default(), &new);
+    let diff = unified(&old.unwrap_or_default(), &new);
     Ok(axum::Json(DiffShown { from, to: to.version, diff }))
+}
+
+fn unified(old: &str, new: &str) -> String {
+    similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).to_string()
 }

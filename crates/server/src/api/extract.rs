@@ -5,6 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request},
     http::{HeaderMap, header, request::Parts},
 };
+use http_body_util::LengthLimitError;
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
@@ -123,7 +124,7 @@ impl<'de> Deserialize<'de> for Name {
 
 /// A number that the store gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(value_type = u64, minimum = 0, maximum = 9223372036854775807)]
+#[schema(value_type = u64, minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
 pub(crate) struct Id(pub(crate) u64);
 
 impl<'de> Deserialize<'de> for Id {
@@ -159,7 +160,7 @@ async fn bytes(request: Request) -> Result<Bytes, Problem> {
         return Err(too_large());
     }
     to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|error| {
-        let limit = std::error::Error::source(&error).is_some_and(|e| e.is::<http_body_util::LengthLimitError>());
+        let limit = std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
         if limit { too_large() } else { Problem::new(Code::BadBody, "the body broke off") }
     })
 }

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method, Uri, header},
+    http::{HeaderMap, Method, Uri, header, uri::Authority},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use utoipa::openapi::{OpenApi, path::ParameterIn};
+use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 
 use super::{
     Api,
@@ -70,8 +70,10 @@ fn operations(document: &OpenApi) -> Operations {
             let Some(operation) = operation else { continue };
             let json = serde_json::to_value(&operation.security).unwrap_or_default();
             let scope = json[0][SCHEME][0].as_str().and_then(Scope::parse);
-            let parameters = operation.parameters.iter().flatten();
-            let query = parameters.filter(|p| p.parameter_in == ParameterIn::Query).map(|p| p.name.clone());
+            let query = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+                RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(one.name.clone()),
+                RefOr::T(_) | RefOr::Ref(_) => None,
+            });
             found.insert((method.to_owned(), path.clone()), Operation { scope, parameters: query.collect() });
         }
     }
@@ -123,7 +125,8 @@ fn unauthorized(detail: &str) -> Problem {
 /// Where no token is needed, a web page must not be able to ask in the name of who looks at it: neither under a name of
 /// its own that leads here, nor across origins.
 fn of_this_machine(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
+    let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    let host = host.or_else(|| uri.authority().map(Authority::as_str));
     if !host.is_some_and(is_local) {
         return Err(Problem::new(Code::WrongHost, "without a token, only localhost and loopback addresses are answered")
             .hint("ask 127.0.0.1 or localhost, or make a token"));

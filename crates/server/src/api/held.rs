@@ -73,7 +73,7 @@ pub(crate) struct Which {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Approval {
     /// Most records that the next full run may delete; if more are gone by then, they are held again.
-    #[schema(value_type = u64, minimum = 1, maximum = 9223372036854775807)]
+    #[schema(value_type = u64, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     max: Id,
 }
 

@@ -5,6 +5,7 @@
 //! the stable codes of [`codes`].
 //!
 //! Start reading at [`router`].
+#![expect(unused_qualifications, reason = "what `utoipa::path` makes of its parameters")]
 
 mod backfills;
 mod board;
@@ -45,6 +46,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use openapi::document;
 
+pub(crate) use self::board::Standing;
 use self::{board::Board, definitions::Definitions, drift::Verifications, problem::Problem};
 use crate::{auth::Access, metrics::Metrics};
 
@@ -78,6 +80,8 @@ pub struct Parts {
     pub access: Access,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
+    /// This node, whose signs of life say that it works.
+    pub node: String,
     /// Summaries and health of everything, a second old at most.
     board: Board,
     verifications: Verifications,
@@ -101,12 +105,14 @@ pub struct Setup {
     pub access: Access,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
+    /// This node, as it signs its signs of life.
+    pub node: String,
 }
 
 impl Api {
     /// An API over these parts.
     pub fn new(setup: Setup) -> Self {
-        let Setup { store, control, systems, clock, definitions, access, metrics } = setup;
+        let Setup { store, control, systems, clock, definitions, access, metrics, node } = setup;
         Self(Arc::new(Parts {
             store,
             control,
@@ -115,6 +121,7 @@ impl Api {
             definitions,
             access,
             metrics,
+            node,
             board: Board::default(),
             verifications: Verifications::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),

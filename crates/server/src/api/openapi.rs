@@ -1,6 +1,6 @@
 //! The description of the API: OpenAPI 3.1, made from the handlers.
 
-use axum::{extract::State, http::header, response::IntoResponse};
+use axum::{http::header, response::IntoResponse};
 use utoipa::openapi::{
     Components, Info, License, OpenApi,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -50,7 +50,7 @@ pub(crate) fn pages() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/openapi.json", tag = "about", security(("token" = ["read"])),
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value),
               (status = "default", description = "A problem", body = super::problem::Sent, content_type = "application/problem+json")))]
-async fn openapi_document(State(_): State<Api>) -> impl IntoResponse {
+async fn openapi_document() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], document())
 }
 
