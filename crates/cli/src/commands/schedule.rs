@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use syncline_core::sync::{Schedule, Sync};
-use syncline_engine::load;
+use syncline_engine::{load, service::options::by_schedule};
 use syncline_spec::did_you_mean;
 
 use crate::{exit::Failure, output, show};
@@ -46,14 +46,7 @@ pub(crate) fn options(
         let failure = Failure::usage(format!("{}: schedule {name:?} is switched off", sync.name));
         return Err(failure.hint("set enabled: true, or run without --schedule"));
     }
-    let lookback = schedule.every.filter(|_| schedule.lookback > 0.0);
-    Ok(load::run::Options {
-        mode: asked.mode.or(schedule.mode),
-        prepurge: asked.prepurge || schedule.prepurge,
-        reindex: asked.reindex || schedule.reindex,
-        lookback: lookback.map(|every| every.mul_f64(schedule.lookback)),
-        ..asked
-    })
+    Ok(by_schedule(schedule, asked))
 }
 
 fn find<'s>(sync: &'s Sync, name: &str) -> Option<&'s Schedule> {

@@ -173,7 +173,7 @@ impl Session<'_> {
     }
 
     /// The cursor: the destination's, or the store's where the destination remembers nothing.
-    async fn cursor(&self, load: &dyn Load) -> Result<Option<Cursor>, Error> {
+    async fn cursor(&self, load: &mut dyn Load) -> Result<Option<Cursor>, Error> {
         if load.remembers() {
             return Ok(reading::cursor(load.state()));
         }
@@ -189,7 +189,7 @@ impl Session<'_> {
                     .into(),
             );
         }
-        let cursor = self.cursor(load).await?;
+        let cursor = self.cursor(&mut *load).await?;
         let mut reading = reading::decide(sync, self.options.mode, cursor.as_ref(), load.table().is_some());
         if let (Some(from), Some(lookback)) = (&reading.from, self.options.lookback) {
             let last_start = load.state().and_then(|state| state.started_at);

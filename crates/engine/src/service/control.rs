@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use syncline_connect::clock::Clock;
 use syncline_core::{
+    calendar::Timing,
     plan::Planned,
     project::Project,
     run::Status,
@@ -16,17 +17,17 @@ use syncline_core::{
 use syncline_store::{
     RunId,
     service::{
-        BackfillId, ChainRun, ChainRunId, Enqueued, NewBackfill, NewOccurrence, OccurrenceId,
+        BackfillId, ChainRun, ChainRunId, Enqueued, NewBackfill, NewEvent, NewOccurrence, OccurrenceId,
         OccurrenceState, ServiceStore, Subject, SubjectKind,
     },
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Progress, Served, StartOptions, Systems, live::Live};
+use super::{Progress, Served, StartOptions, Systems, live::Live, steps};
 use crate::{Error, plan::Summary, progress::Silent};
 
 /// Weight of what people ask for: before everything that is scheduled.
-pub(super) const ASKED: i32 = 1_000_000;
+pub(super) const ASKED: i32 = 100;
 
 /// Why something that was asked for is not done.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,8 @@ pub struct Control {
     pub(super) systems: Arc<dyn Systems>,
     pub(super) live: Arc<Live>,
     pub(super) woken: Arc<Notify>,
+    /// Somebody was asked to stop.
+    pub(super) cancelled: Arc<Notify>,
     random: Arc<Mutex<fastrand::Rng>>,
 }
 
@@ -83,8 +86,8 @@ impl Control {
         systems: Arc<dyn Systems>,
     ) -> Self {
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(systems.engine().seed)));
-        let (live, woken) = (Arc::default(), Arc::default());
-        Self { store, clock, served, systems, live, woken, random }
+        let (live, woken, cancelled) = Default::default();
+        Self { store, clock, served, systems, live, woken, cancelled, random }
     }
 
     /// The definitions that are served now.
@@ -99,6 +102,13 @@ impl Control {
     /// Lets this process look for work at once.
     pub fn wake(&self) {
         self.woken.notify_one();
+    }
+
+    /// Records an event; one that cannot be recorded is only logged, for nothing depends on it.
+    pub(super) async fn tell(&self, event: NewEvent) {
+        if let Err(error) = self.store.append_events(&[event]).await {
+            tracing::warn!(error = %error, "an event could not be recorded");
+        }
     }
 
     /// A name that links log lines, events and runs; no two are alike.
@@ -238,7 +248,7 @@ impl Control {
     /// The store failed.
     pub async fn cancel(&self, occurrence: OccurrenceId) -> Result<Option<OccurrenceState>, Refused> {
         let state = self.store.cancel(occurrence, self.clock.now()).await?;
-        self.wake();
+        self.cancelled.notify_one();
         Ok(state)
     }
 
@@ -293,8 +303,8 @@ impl Control {
                 .iter()
                 .find(|state| state.subject == *subject && state.schedule == label)
                 .and_then(|state| state.paused_at);
-            let instants =
-                if paused_at.is_some() || !schedule.enabled { Vec::new() } else { next(schedule, now, n) };
+            let timing = Timing::of(schedule).ok().filter(|_| schedule.enabled && paused_at.is_none());
+            let instants = timing.map_or_else(Vec::new, |timing| timing.next(now, n));
             Upcoming { subject: subject.clone(), schedule: schedule.clone(), paused_at, instants }
         });
         Ok(upcoming.collect())
@@ -381,21 +391,22 @@ fn schedules<'p>(project: &'p Project, subject: &Subject) -> Result<&'p [Schedul
     }
 }
 
-/// The connections that a subject uses, for the limits. A chain is counted by its steps' syncs, not by itself.
+/// The connections that a subject uses, for the limits: each once, however many steps of a chain use it.
 pub(super) fn connections(project: &Project, subject: &Subject) -> Vec<String> {
-    let Some(sync) = project.sync(&subject.name).filter(|_| subject.kind == SubjectKind::Sync) else {
-        return Vec::new();
+    let mut used = match subject.kind {
+        SubjectKind::Sync => project.sync(&subject.name).map(ends).unwrap_or_default(),
+        SubjectKind::Chain => project
+            .chain(&subject.name)
+            .map(|chain| chain.steps.iter().flat_map(|step| steps::uses(project, step)).collect())
+            .unwrap_or_default(),
+        SubjectKind::Backfill => Vec::new(),
     };
-    let mut connections = vec![sync.from.connection.clone(), sync.to.connection.clone()];
-    connections.dedup();
-    connections
+    used.sort_unstable();
+    used.dedup();
+    used
 }
 
-fn next(schedule: &Schedule, now: Timestamp, n: usize) -> Vec<Timestamp> {
-    let Some(every) = schedule.every.and_then(|every| i64::try_from(every.as_secs()).ok()).filter(|e| *e > 0)
-    else {
-        return Vec::new();
-    };
-    let first = now.as_second().div_euclid(every);
-    (1..=n as i64).filter_map(|k| Timestamp::from_second((first + k).saturating_mul(every)).ok()).collect()
+/// The two connections of a sync.
+pub(super) fn ends(sync: &Sync) -> Vec<String> {
+    vec![sync.from.connection.clone(), sync.to.connection.clone()]
 }

@@ -1,10 +1,15 @@
 //! Whether what is scheduled comes in time: pure, from facts that are stored anyway.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use syncline_core::{
+    calendar::Timing,
     chain::{Chain, ChainStatus},
     run::Status,
     schedule::Schedule,
@@ -106,7 +111,7 @@ fn judge(
     let due: Vec<(String, Duration)> = schedules
         .iter()
         .filter(|schedule| schedule.enabled && !paused.contains(&schedule.label()))
-        .filter_map(|schedule| Some((schedule.label(), interval(schedule)?)))
+        .filter_map(|schedule| Some((schedule.label(), interval(schedule, now)?)))
         .collect();
     let health = |level, late, reason: String| Health { level, reason, late };
     let Some(succeeded) = seen.succeeded else {
@@ -159,8 +164,26 @@ fn slack(interval: Duration) -> Duration {
     (interval / 10).clamp(Duration::from_secs(60), Duration::from_secs(1800))
 }
 
-fn interval(schedule: &Schedule) -> Option<Duration> {
-    schedule.every
+/// Intervals of cron patterns that are kept: to find one takes milliseconds, and health is asked for often.
+const INTERVALS_MAX: usize = 10_000;
+
+/// How far apart two instants of a schedule may be.
+fn interval(schedule: &Schedule, now: Timestamp) -> Option<Duration> {
+    static KNOWN: LazyLock<Mutex<BTreeMap<String, Option<Duration>>>> = LazyLock::new(Mutex::default);
+    if schedule.every.is_some() {
+        return schedule.every;
+    }
+    let time = format!("{:?} {:?}", schedule.cron, schedule.zone);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(interval) = known.get(&time) {
+        return *interval;
+    }
+    let interval =
+        Timing::of(schedule).ok().map(|timing| timing.interval(now)).filter(|found| !found.is_zero());
+    if known.len() < INTERVALS_MAX {
+        known.insert(time, interval);
+    }
+    interval
 }
 
 fn age(since: Timestamp, now: Timestamp) -> Duration {

@@ -7,11 +7,20 @@
 //! Correctness never depends on the scheduler being right: a run holds the lease of its sync, and every write carries an
 //! epoch.
 
+pub mod agenda;
 pub mod chain;
 pub mod control;
 pub mod health;
+mod held;
 pub mod live;
+mod local;
+pub mod node;
 pub mod options;
+mod persist;
+mod requirement;
+mod retry;
+mod scheduler;
+mod steps;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,6 +37,10 @@ use syncline_store::{
     service::{Claim, Subject},
 };
 use tokio::sync::watch;
+
+pub use control::Control;
+pub use local::Local;
+pub use node::Node;
 
 use crate::{Engine, Error, Flow};
 
@@ -123,6 +136,9 @@ pub struct Order {
     pub claim: Claim,
     /// The definitions in force when it was claimed.
     pub project: Arc<Project>,
+    /// Turns true when the node stops. What is asked to stop then answers [`Status::Interrupted`] rather than
+    /// [`Status::Cancelled`].
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// How an order ended.
