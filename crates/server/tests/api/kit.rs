@@ -17,7 +17,7 @@ use syncline_core::{chain::HttpCall, connection::Connection, project::Project, r
 use syncline_engine::{
     Engine, Error, Flow, load,
     retry::Policy,
-    service::{Executor, Origin, Outside, Served, Systems, control::Control, local::Local, node::Node},
+    service::{Executor, Origin, Outside, Served, Systems, Local, Node, control::Control},
 };
 use syncline_server::{
     api::{Api, Setup, definitions::Definitions},
@@ -293,7 +293,7 @@ impl Definitions for Checked {
         let (Some(body), DefinitionKind::Sync) = (body, kind) else { return Ok(()) };
         let value: String = body.lines().map(|line| format!("    {line}\n")).collect();
         let head = PROJECT.split("syncs:").next().unwrap_or_default();
-        let name = serde_json::Value::from(name);
+        let name = Value::from(name);
         let text = format!("{head}syncs:\n  {name}:\n{value}");
         let specs = Registry::default().with(tables::Connector).specs();
         let parsed = syncline_spec::parse(name.as_str().unwrap_or_default(), &text, &specs, &Bare);
