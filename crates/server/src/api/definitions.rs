@@ -351,10 +351,6 @@ async fn diff(api: &Api, kind: DefinitionKind, name: &str, between: &Between) ->
         number => version(api, kind, name, number).await?.stored.body,
     };
     let new = to.stored.body.unwrap_or_default();
-    let diff = unified(&old.unwrap_or_default(), &new);
+    let diff = syncline_spec::diff(&old.unwrap_or_default(), &new);
     Ok(axum::Json(DiffShown { from, to: to.version, diff }))
-}
-
-fn unified(old: &str, new: &str) -> String {
-    similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).to_string()
 }
