@@ -63,7 +63,6 @@ syncs:
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<dyn ServiceStore>,
-    pub(crate) api: Api,
     pub(crate) served: watch::Sender<Arc<Served>>,
     pub(crate) scheme: &'static str,
     pub(crate) client: reqwest::Client,
@@ -133,7 +132,7 @@ impl World {
                 node.run(stop).await;
             });
         }
-        Self { address, store, api, served, scheme, client, directory, stop: Some(stop), work }
+        Self { address, store, served, scheme, client, directory, stop: Some(stop), work }
     }
 
     /// A request; `path` as it stands behind the address.
