@@ -4,14 +4,14 @@
 //! manager is kept informed. The node ends last of what works on data: the API answers while the batches in hand are
 //! finished.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde_json::json;
 use syncline_connect::clock::Clock;
 use syncline_core::calendar::Timing;
 use syncline_engine::service::{Control, Local, Node, Served};
 use syncline_store::service::{ServiceStore, Subject};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     args::Global,
@@ -30,24 +30,40 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
     let manager = Arc::new(Manager::of_environment());
     let clock = wiring::clock();
     let store = store(global, args).await?;
-    let node = node_name(args, &*clock);
+    let name = node_name(args, &*clock);
     let place = Place { file: global.file.clone(), applied: args.from_store, lenient: false };
     let directory = place.directory();
-    let (follower, served) = Follower::start(place, Arc::clone(&store), Arc::clone(&clock), &node).await?;
+    let (follower, served) = Follower::start(place, Arc::clone(&store), Arc::clone(&clock), &name).await?;
     let systems = Arc::new(Serving { systems: Systems::new(&directory), store: Arc::clone(&store) });
     let control = Control::new(Arc::clone(&store), Arc::clone(&clock), served.clone(), systems.clone());
     let options = served.borrow().project.server.clone();
-    let executor = Arc::new(Local::new(control.clone(), Arc::new(NotYet)));
+    let door = Door::open(args, &options, &directory, &*store, clock.now()).await?;
+    let reach = Reach::new(directory, Arc::clone(&clock)).map_err(|failure| Failure::failed(failure.message))?;
+    let reach = Arc::new(reach);
+    let metrics = Arc::new(Metrics::default());
+    let local = Arc::new(Local::new(control.clone(), reach.clone()));
+    let executor = Measured::new(local, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
+    let url = door.as_ref().map(Door::url);
+    let summary = Summary::of(&served.borrow(), &*store, clock.now(), &name, url).await?;
 
     let mut parts = Parts::default();
-    parts.add("definitions", follower.follow(parts.ending()));
-    let summary = Summary::of(&served.borrow(), &*store, &*clock, &node).await?;
+    if let Some(Door { listener, tls, access, .. }) = door {
+        let (store, clock, definitions) = (Arc::clone(&store), Arc::clone(&clock), Arc::new(follower.checks()));
+        let control = control.clone();
+        let node = name.clone();
+        let api = Api::new(Setup { store, control, systems, clock, definitions, access, metrics, node });
+        let stop = cancelled(parts.ending());
+        parts.add("the API", async move { serve(&api, listener, tls, stop).await });
+    }
+    let alerts = Alerts { store, served, messenger: reach, clock };
+    parts.add("alerts", alerts.run(parts.ending()));
+    parts.add("the definitions", follower.follow(parts.ending()));
+    parts.add("the watchdog", watched(Arc::clone(&manager), parts.ending()));
+    parts.add("the stop", said(Arc::clone(&manager), options.grace, cancel.clone(), parts.ending()));
+    let node = Node::new(control, Arc::new(executor), name, env!("CARGO_PKG_VERSION").to_owned());
     summary.tell(args.json);
     output::finish()?;
     manager.ready(&summary.sentence());
-    parts.add("process manager", watched(Arc::clone(&manager), parts.ending()));
-    parts.add("stop", said(manager, options.grace, cancel.clone(), parts.ending()));
-    let node = Node::new(control, executor, node, env!("CARGO_PKG_VERSION").to_owned());
     let ended = tokio::select! {
         () = Box::pin(node.run(cancel.clone())) => Ok(Exit::Done),
         part = parts.first_to_end() => Err(Failure::failed(format!("{part} ended by itself; the service stops"))),
@@ -75,21 +91,53 @@ fn node_name(args: &ServeArgs, clock: &dyn Clock) -> String {
     format!("{name}.{:x}.{:x}", std::process::id(), clock.now().as_millisecond())
 }
 
-struct NotYet;
-#[async_trait::async_trait]
-impl syncline_engine::service::Outside for NotYet {
-    async fn http(&self, _: &syncline_core::chain::HttpCall) -> Result<String, (String, String)> {
-        Err(("soon".into(), "soon".into()))
+/// The API's listener, and who is let in; nothing with `--no-api`.
+struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    access: Access,
+}
+
+impl Door {
+    /// Listens, where that is safe.
+    async fn open(
+        args: &ServeArgs,
+        options: &ServerOptions,
+        directory: &Path,
+        store: &dyn ServiceStore,
+        now: jiff::Timestamp,
+    ) -> Result<Option<Self>, Failure> {
+        if args.no_api {
+            return Ok(None);
+        }
+        let bind = args.bind.unwrap_or(options.bind);
+        let tls = options.tls.as_ref().map(|tls| certificate(tls, directory)).transpose()?;
+        let tokens = store.tokens().await?;
+        let tokens = tokens.iter().filter(|token| in_force(token, now)).count();
+        let access = Access::decide(bind, tls.is_some(), tokens).map_err(Failure::usage)?;
+        let taken = |error: std::io::Error| {
+            Failure::failed(format!("the API cannot listen on {bind}: {error}"))
+                .hint("--bind names another address, --no-api serves none")
+        };
+        let listener = TcpListener::bind(bind).await.map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        Ok(Some(Self { listener, address, tls, access }))
     }
-    async fn report(
-        &self,
-        _: &syncline_core::project::Project,
-        _: &syncline_core::report::Report,
-        _: &dyn syncline_connect::Statements,
-        _: jiff::Timestamp,
-    ) -> Result<String, (String, String)> {
-        Err(("soon".into(), "soon".into()))
+
+    fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
     }
+}
+
+/// Reads certificate and key.
+fn certificate(tls: &Tls, directory: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let read = |file: &str| {
+        let path = directory.join(file);
+        std::fs::read(&path).map_err(|error| Failure::usage(format!("{}: {}", path.display(), wiring::reason(&error))))
+    };
+    let (certificate, key) = (read(&tls.certificate)?, read(&tls.key)?);
+    syncline_server::serve::tls(&certificate, &key).map_err(Failure::usage)
 }
 
 /// What runs beside the node. Dropping it stops all of it.
@@ -172,8 +220,8 @@ async fn said(manager: Arc<Manager>, grace: Duration, cancel: Cancel, ending: Ca
 /// What is served, for whoever started it.
 struct Summary {
     node: String,
-    api: Option<SocketAddr>,
-    tls: bool,
+    /// Of the API.
+    url: Option<String>,
     syncs: usize,
     chains: usize,
     schedules: usize,
@@ -186,11 +234,11 @@ impl Summary {
     async fn of(
         served: &Served,
         store: &dyn ServiceStore,
-        clock: &dyn Clock,
+        now: jiff::Timestamp,
         node: &str,
+        url: Option<String>,
     ) -> Result<Self, Failure> {
         let states = store.schedule_states().await?;
-        let now = clock.now();
         let paused: BTreeSet<(&Subject, &str)> = states
             .iter()
             .filter(|s| s.paused_at.is_some())
@@ -213,8 +261,7 @@ impl Summary {
         }
         Ok(Self {
             node: node.to_owned(),
-            api: None,
-            tls: false,
+            url,
             syncs: project.syncs.len(),
             chains: project.chains.len(),
             schedules,
@@ -222,10 +269,6 @@ impl Summary {
             broken: served.broken.clone(),
             now,
         })
-    }
-
-    fn url(&self) -> Option<String> {
-        self.api.map(|address| format!("{}://{address}", if self.tls { "https" } else { "http" }))
     }
 
     fn sentence(&self) -> String {
@@ -243,7 +286,7 @@ impl Summary {
             output::json(&json!({
                 "event": "ready",
                 "node": self.node,
-                "api": self.url(),
+                "api": self.url,
                 "syncs": self.syncs,
                 "chains": self.chains,
                 "schedules": self.schedules,
@@ -255,7 +298,7 @@ impl Summary {
             return;
         }
         output::line(format!("{} as {}", self.sentence(), self.node));
-        match self.url() {
+        match &self.url {
             Some(url) => output::line(format!("the API is at {url}")),
             None => output::line("there is no API"),
         }

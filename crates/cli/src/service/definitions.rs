@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::json;
 use syncline_connect::clock::Clock;
 use syncline_core::project::Project;
 use syncline_engine::service::Served;
+use syncline_server::api::definitions::Definitions;
 use syncline_store::service::{Definition, DefinitionKind, NewDefinition, NewEvent, ServiceStore};
 use tokio::sync::{Notify, watch};
 
@@ -160,33 +162,22 @@ pub(crate) struct Checks {
     stored: Arc<Notify>,
 }
 
-impl Checks {
-    /// What would be wrong with the whole, were this definition in it.
-    ///
-    /// # Errors
-    /// Every problem, one a line.
-    pub(crate) async fn check(
-        &self,
-        kind: DefinitionKind,
-        name: &str,
-        body: Option<&str>,
-    ) -> Result<(), Vec<String>> {
+#[async_trait]
+impl Definitions for Checks {
+    async fn check(&self, kind: DefinitionKind, name: &str, body: Option<&str>) -> Result<(), Vec<String>> {
         let failed = |error: syncline_store::Error| vec![error.to_string()];
         let mut stored = self.store.definitions().await.map_err(failed)?;
         stored.retain(|d| (d.stored.kind, d.stored.name.as_str()) != (kind, name));
         if let Some(body) = body {
             let (name, body, by) = (name.to_owned(), Some(body.to_owned()), String::new());
-            stored.push(Definition {
-                version: 0,
-                stored: NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH },
-            });
+            let stored_as = NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH };
+            stored.push(Definition { version: 0, stored: stored_as });
         }
         let found = read_all(&self.place, stored).await.found;
         found.map(|_| ()).map_err(|broken| broken.told.lines().map(str::to_owned).collect())
     }
 
-    /// Says that the store holds new definitions.
-    pub(crate) fn changed(&self) {
+    fn changed(&self) {
         self.stored.notify_one();
     }
 }
