@@ -4,20 +4,26 @@
 //! manager is kept informed. The node ends last of what works on data: the API answers while the batches in hand are
 //! finished.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
 use syncline_connect::clock::Clock;
-use syncline_core::calendar::Timing;
-use syncline_engine::service::{Control, Local, Node, Served};
-use syncline_store::service::{ServiceStore, Subject};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use syncline_engine::service::{Control, Local, Node, alerts::deliver::Alerts};
+use syncline_server::{
+    api::{Api, Setup},
+    metrics::{Measured, Metrics},
+    outside::Reach,
+    serve::serve,
+};
+use syncline_store::service::ServiceStore;
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     args::Global,
     exit::{Exit, Failure},
     output, project,
-    service::{args::ServeArgs, definitions::Follower, notify::Manager, reading::Place},
+    service::{
+        args::ServeArgs, definitions::Follower, door::Door, notify::Manager, reading::Place, summary::Summary,
+    },
     show,
     signals::{Cancel, cancelled},
     wiring::{self, Serving, Systems},
@@ -89,55 +95,6 @@ fn node_name(args: &ServeArgs, clock: &dyn Clock) -> String {
     };
     let name = args.node.clone().unwrap_or_else(machine);
     format!("{name}.{:x}.{:x}", std::process::id(), clock.now().as_millisecond())
-}
-
-/// The API's listener, and who is let in; nothing with `--no-api`.
-struct Door {
-    listener: TcpListener,
-    address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    access: Access,
-}
-
-impl Door {
-    /// Listens, where that is safe.
-    async fn open(
-        args: &ServeArgs,
-        options: &ServerOptions,
-        directory: &Path,
-        store: &dyn ServiceStore,
-        now: jiff::Timestamp,
-    ) -> Result<Option<Self>, Failure> {
-        if args.no_api {
-            return Ok(None);
-        }
-        let bind = args.bind.unwrap_or(options.bind);
-        let tls = options.tls.as_ref().map(|tls| certificate(tls, directory)).transpose()?;
-        let tokens = store.tokens().await?;
-        let tokens = tokens.iter().filter(|token| in_force(token, now)).count();
-        let access = Access::decide(bind, tls.is_some(), tokens).map_err(Failure::usage)?;
-        let taken = |error: std::io::Error| {
-            Failure::failed(format!("the API cannot listen on {bind}: {error}"))
-                .hint("--bind names another address, --no-api serves none")
-        };
-        let listener = TcpListener::bind(bind).await.map_err(taken)?;
-        let address = listener.local_addr().map_err(taken)?;
-        Ok(Some(Self { listener, address, tls, access }))
-    }
-
-    fn url(&self) -> String {
-        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
-    }
-}
-
-/// Reads certificate and key.
-fn certificate(tls: &Tls, directory: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
-    let read = |file: &str| {
-        let path = directory.join(file);
-        std::fs::read(&path).map_err(|error| Failure::usage(format!("{}: {}", path.display(), wiring::reason(&error))))
-    };
-    let (certificate, key) = (read(&tls.certificate)?, read(&tls.key)?);
-    syncline_server::serve::tls(&certificate, &key).map_err(Failure::usage)
 }
 
 /// What runs beside the node. Dropping it stops all of it.
@@ -214,106 +171,5 @@ async fn said(manager: Arc<Manager>, grace: Duration, cancel: Cancel, ending: Ca
             cancelled(ending).await;
         }
         () = cancelled(ending.clone()) => {}
-    }
-}
-
-/// What is served, for whoever started it.
-struct Summary {
-    node: String,
-    /// Of the API.
-    url: Option<String>,
-    syncs: usize,
-    chains: usize,
-    schedules: usize,
-    next: Option<(jiff::Timestamp, Subject, String)>,
-    broken: Option<String>,
-    now: jiff::Timestamp,
-}
-
-impl Summary {
-    async fn of(
-        served: &Served,
-        store: &dyn ServiceStore,
-        now: jiff::Timestamp,
-        node: &str,
-        url: Option<String>,
-    ) -> Result<Self, Failure> {
-        let states = store.schedule_states().await?;
-        let paused: BTreeSet<(&Subject, &str)> = states
-            .iter()
-            .filter(|s| s.paused_at.is_some())
-            .map(|s| (&s.subject, s.schedule.as_str()))
-            .collect();
-        let project = &served.project;
-        let of_syncs = project.syncs.iter().map(|sync| (Subject::sync(&sync.name), &sync.schedules));
-        let of_chains = project.chains.iter().map(|chain| (Subject::chain(&chain.name), &chain.schedules));
-        let (mut schedules, mut next) = (0, None);
-        for (subject, of_subject) in of_syncs.chain(of_chains) {
-            for schedule in of_subject.iter().filter(|schedule| schedule.enabled) {
-                schedules += 1;
-                let label = schedule.label();
-                if paused.contains(&(&subject, label.as_str())) {
-                    continue;
-                }
-                let first = Timing::of(schedule).ok().and_then(|timing| timing.after(now));
-                next = next.into_iter().chain(first.map(|at| (at, subject.clone(), label))).min();
-            }
-        }
-        Ok(Self {
-            node: node.to_owned(),
-            url,
-            syncs: project.syncs.len(),
-            chains: project.chains.len(),
-            schedules,
-            next,
-            broken: served.broken.clone(),
-            now,
-        })
-    }
-
-    fn sentence(&self) -> String {
-        let some = |n: usize, one, many| show::some(n as u64, one, many);
-        format!(
-            "serving {}, {} and {}",
-            some(self.syncs, "sync", "syncs"),
-            some(self.chains, "chain", "chains"),
-            some(self.schedules, "schedule", "schedules")
-        )
-    }
-
-    fn tell(&self, as_json: bool) {
-        if as_json {
-            output::json(&json!({
-                "event": "ready",
-                "node": self.node,
-                "api": self.url,
-                "syncs": self.syncs,
-                "chains": self.chains,
-                "schedules": self.schedules,
-                "next": self.next.as_ref().map(|(at, subject, schedule)| {
-                    json!({ "at": at, "kind": subject.kind, "name": subject.name, "schedule": schedule })
-                }),
-                "broken": self.broken,
-            }));
-            return;
-        }
-        output::line(format!("{} as {}", self.sentence(), self.node));
-        match &self.url {
-            Some(url) => output::line(format!("the API is at {url}")),
-            None => output::line("there is no API"),
-        }
-        match &self.next {
-            Some((at, subject, schedule)) => output::line(format!(
-                "next: {subject} ({schedule}) at {}, {}",
-                show::time(*at),
-                show::relative(*at, self.now)
-            )),
-            None => output::line("no schedule is due: runs start when they are asked for"),
-        }
-        if let Some(broken) = &self.broken {
-            output::note(format!(
-                "some stored definitions do not fit the project and are left out:\n{broken}"
-            ));
-        }
     }
 }
