@@ -244,11 +244,6 @@ async fn put(
     if body.is_none() && !there {
         return Err(Problem::missing(kind.as_str(), format!("{name:?}")));
     }
-    let expected = match (expected, &newest) {
-        // made again after it was removed
-        (0, Some(removed)) if !there => removed.version,
-        (expected, _) => expected,
-    };
     if let Err(faults) = api.definitions.check(kind, &name, body.as_deref()).await {
         return Err(Problem::new(Code::InvalidDefinition, format!("{subject} would have problems; nothing was stored"))
             .faults(faults));

@@ -14,9 +14,22 @@ pub(crate) const SCHEME: &str = "token";
 
 /// The document, as JSON with a line feed at its end.
 pub fn document() -> String {
-    let mut text = open_router().into_openapi().to_pretty_json().unwrap_or_default();
+    let mut document = open_router().into_openapi();
+    name_operations(&mut document);
+    let mut text = document.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Names operations for generated clients: `chains_resume`. A handler's own name is unique in its file only.
+fn name_operations(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            operation.operation_id = operation.operation_id.take().map(|name| format!("{tag}_{name}"));
+        }
+    }
 }
 
 /// What the document says besides its paths.
