@@ -5,10 +5,10 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{run::Status, sync::Mode};
 
+use crate::commands::{alerts::AlertsCommand, report::ReportArgs};
 use crate::service::args::{
     ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs,
 };
-use crate::commands::{alerts::AlertsCommand, report::ReportArgs};
 
 /// Keeps records in one system in agreement with records in another.
 #[derive(Debug, Parser)]

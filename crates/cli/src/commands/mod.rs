@@ -1,8 +1,8 @@
 //! One file per command.
 
+pub(crate) mod alerts;
 mod apply;
 mod chains;
-pub(crate) mod alerts;
 mod check;
 mod definitions;
 mod demo;

@@ -44,7 +44,8 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
     let control = Control::new(Arc::clone(&store), Arc::clone(&clock), served.clone(), systems.clone());
     let options = served.borrow().project.server.clone();
     let door = Door::open(args, &options, &directory, &*store, clock.now()).await?;
-    let reach = Reach::new(directory, Arc::clone(&clock)).map_err(|failure| Failure::failed(failure.message))?;
+    let reach =
+        Reach::new(directory, Arc::clone(&clock)).map_err(|failure| Failure::failed(failure.message))?;
     let reach = Arc::new(reach);
     let metrics = Arc::new(Metrics::default());
     let local = Arc::new(Local::new(control.clone(), reach.clone()));
@@ -54,7 +55,8 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
 
     let mut parts = Parts::default();
     if let Some(Door { listener, tls, access, .. }) = door {
-        let (store, clock, definitions) = (Arc::clone(&store), Arc::clone(&clock), Arc::new(follower.checks()));
+        let (store, clock, definitions) =
+            (Arc::clone(&store), Arc::clone(&clock), Arc::new(follower.checks()));
         let control = control.clone();
         let node = name.clone();
         let api = Api::new(Setup { store, control, systems, clock, definitions, access, metrics, node });

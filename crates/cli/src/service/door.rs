@@ -53,7 +53,8 @@ impl Door {
 fn certificate(tls: &Tls, directory: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
     let read = |file: &str| {
         let path = directory.join(file);
-        std::fs::read(&path).map_err(|error| Failure::usage(format!("{}: {}", path.display(), reason(&error))))
+        std::fs::read(&path)
+            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), reason(&error))))
     };
     let (certificate, key) = (read(&tls.certificate)?, read(&tls.key)?);
     syncline_server::serve::tls(&certificate, &key).map_err(Failure::usage)
