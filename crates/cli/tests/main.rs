@@ -18,4 +18,5 @@ mod repo;
 mod schedules;
 mod serve;
 mod stopping;
+mod tokens;
 mod trouble;
