@@ -44,6 +44,8 @@ pub const PLACES: &[&str] = &[
     "store.reset.after_commit",
     "store.waiting.before_commit",
     "store.waiting.after_commit",
+    "store.service.before_commit",
+    "store.service.after_commit",
 ];
 
 /// What happens at an armed place.

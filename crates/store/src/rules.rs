@@ -1,9 +1,14 @@
 //! What every store does alike, as plain functions and numbers: what is kept how long, what cannot be kept, and the words.
 
-use jiff::SignedDuration;
-use syncline_core::{cursor::Cursor, sync::Mode, value::Value};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{DriftKind, IntentKind};
+use jiff::{SignedDuration, Timestamp};
+use syncline_core::{cursor::Cursor, schedule::Overlap, sync::Mode, value::Value};
+
+use crate::{
+    DriftKind, IntentKind,
+    service::{AlertState, Decision, Limits, NewOccurrence},
+};
 
 /// How long a run is remembered: a quarter, so that a monthly review finds all of the month before.
 pub(crate) const RUNS_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -68,5 +73,116 @@ fn is_not_finite(value: &Value<'_>) -> bool {
         Value::Float64(number) => !number.is_finite(),
         Value::List(values) => values.iter().any(is_not_finite),
         _ => false,
+    }
+}
+
+// ---- the service
+
+/// Rows that one call of [`forget`](crate::service::ServiceStore::forget) deletes, at most.
+pub(crate) const FORGOTTEN_AT_ONCE: usize = 5_000;
+/// How long an idempotency key is remembered.
+pub(crate) const KEYS_KEPT: SignedDuration = SignedDuration::from_hours(24);
+/// How long a node that is silent is remembered.
+pub(crate) const NODES_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Why an occurrence was skipped: its schedule was paused while it waited.
+pub(crate) const PAUSED: &str = "the schedule was paused";
+/// Why a retry was skipped.
+pub(crate) const SATISFIED: &str = "another run succeeded first";
+
+/// What keeps a subject busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// An occurrence is claimed, and none waits and is due.
+    Claimed,
+    /// An occurrence waits and is due.
+    Waiting,
+}
+
+/// Why an occurrence is stored as skipped, if it is.
+pub(crate) fn skipped(overlap: Overlap, busy: Option<Busy>) -> Option<&'static str> {
+    match (overlap, busy) {
+        (_, None) | (Overlap::Queue, Some(Busy::Claimed)) => None,
+        (Overlap::Skip, Some(Busy::Claimed)) => Some("an earlier one was still running"),
+        (_, Some(Busy::Waiting)) => Some("an earlier one was still waiting"),
+    }
+}
+
+/// Refuses an occurrence that its decision is not about.
+pub(crate) fn decided_about(decision: &Decision, occurrence: &NewOccurrence) -> Result<(), &'static str> {
+    if occurrence.subject == decision.subject && occurrence.schedule.as_ref() == Some(&decision.schedule) {
+        return Ok(());
+    }
+    Err("a decision about one schedule holds an occurrence of another")
+}
+
+/// Whether two requests with the same idempotency key ask for the same.
+pub(crate) fn asks_the_same(one: &NewOccurrence, other: &NewOccurrence) -> bool {
+    one.subject == other.subject && one.schedule == other.schedule && one.options == other.options
+}
+
+/// The word for an overlap.
+pub(crate) fn overlap_word(overlap: Overlap) -> &'static str {
+    match overlap {
+        Overlap::Skip => "skip",
+        Overlap::Queue => "queue",
+    }
+}
+
+/// Reads [`overlap_word`].
+pub(crate) fn parse_overlap(word: &str) -> Option<Overlap> {
+    [Overlap::Skip, Overlap::Queue].into_iter().find(|overlap| overlap_word(*overlap) == word)
+}
+
+/// What is left of the limits while claims are handed out.
+pub(crate) struct Room<'a> {
+    total: Option<usize>,
+    connections: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Room<'a> {
+    /// Everything.
+    pub(crate) fn of(limits: &'a Limits) -> Self {
+        let connections = limits.connections.iter().map(|(name, limit)| (name.as_str(), *limit));
+        Self { total: limits.total, connections: connections.collect() }
+    }
+
+    /// Takes what a living claim uses, also where there is not enough: a limit may have been lowered.
+    pub(crate) fn take(&mut self, connections: &[String]) {
+        if let Some(total) = &mut self.total {
+            *total = total.saturating_sub(1);
+        }
+        // A connection that is both source and destination is used once.
+        for connection in connections.iter().collect::<BTreeSet<_>>() {
+            if let Some(left) = self.connections.get_mut(connection.as_str()) {
+                *left = left.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Whether nothing more can be claimed at all.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.total == Some(0)
+    }
+
+    /// Whether one more that uses these fits.
+    pub(crate) fn fits(&self, connections: &[String]) -> bool {
+        !self.is_used_up() && connections.iter().all(|name| self.connections.get(name.as_str()) != Some(&0))
+    }
+}
+
+/// A time as it comes back from a store: what is below the microsecond is dropped.
+pub(crate) fn stored_time(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_nanosecond().div_euclid(1_000).try_into().unwrap_or(i64::MAX))
+        .unwrap_or(time)
+}
+
+/// The state of an alert as it comes back from a store.
+pub(crate) fn stored_alert(state: &AlertState) -> AlertState {
+    AlertState {
+        since: stored_time(state.since),
+        told_at: state.told_at.map(stored_time),
+        try_at: state.try_at.map(stored_time),
+        ..state.clone()
     }
 }

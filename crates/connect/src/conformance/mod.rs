@@ -3,3 +3,4 @@
 pub mod database;
 pub mod destination;
 pub mod source;
+pub mod statements;

@@ -145,6 +145,32 @@ impl Session {
         Ok(self.conn()?.affected_rows())
     }
 
+    /// Runs a statement, which can be one only; returns how many rows it found. Given up in the middle, the connection is closed
+    /// at once.
+    pub(super) async fn execute_one(&mut self, sql: &str) -> Result<u64, Error> {
+        self.streaming = true;
+        let done = self.conn()?.exec_drop(sql, Params::Empty).await.map_err(|e| error::of(&e));
+        self.streaming = false;
+        done?;
+        Ok(self.conn()?.affected_rows())
+    }
+
+    /// Limits how long a statement may take: any in MariaDB, those that read in MySQL.
+    pub(super) async fn limit(&mut self, timeout: Duration) -> Result<(), Error> {
+        let limit = if self.is_mariadb {
+            // a year is more than the server takes
+            format!("max_statement_time = {}", timeout.as_secs_f64().min(31_000_000.0))
+        } else {
+            format!("max_execution_time = {}", timeout.as_millis().min(u32::MAX.into()))
+        };
+        self.run(&format!("SET SESSION {limit}")).await
+    }
+
+    /// Its number in the server's list of connections.
+    pub(super) fn id(&self) -> u32 {
+        self.conn.as_ref().map_or(0, Conn::id)
+    }
+
     /// Runs a `LOAD DATA LOCAL` whose file is what comes through `data`; returns how many rows were added. The name in the
     /// statement means nothing: no file of this machine can be asked for.
     pub(super) async fn load(&mut self, sql: &str, data: mpsc::Receiver<Bytes>) -> Result<u64, Error> {

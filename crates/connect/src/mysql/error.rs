@@ -145,6 +145,7 @@ fn tells_no_data(code: u16) -> bool {
             | 1213
             | 1227
             | 1248
+            | 1295
             | 1305
             | 1317
             | 1356
@@ -181,8 +182,9 @@ fn kind(code: u16, state: &str) -> Kind {
         1062 | 1586 => Kind::Duplicate,
         // interrupted, killed, over the time limit, out of memory, disk or files
         1028 | 1030 | 1037 | 1041 | 1158..=1161 | 1317 | 1927 | 1969 | 3024 => Kind::Unanswered,
-        // no database chosen, broken view, definition changed, a value that does not convert
-        1046 | 1292 | 1356 | 1366 | 1412 => Kind::Definition,
+        // no database chosen, broken view, definition changed, a value that does not convert, a statement that cannot be
+        // prepared, a write where none may be
+        1046 | 1292 | 1295 | 1356 | 1366 | 1412 | 1792 => Kind::Definition,
         _ => match state.get(..2).unwrap_or_default() {
             "28" => Kind::Unauthenticated,
             "08" | "40" => Kind::Unanswered,

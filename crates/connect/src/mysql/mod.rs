@@ -34,6 +34,7 @@ mod plan;
 mod read;
 mod rows;
 mod sql;
+mod statements;
 mod swap;
 mod tls;
 mod types;
@@ -55,7 +56,7 @@ use tokio::sync::Mutex;
 
 use self::{client::Session, config::Settings};
 use crate::{
-    Database, Error, Source,
+    Database, Error, Source, Statements,
     database::sql::Sql,
     error::Kind,
     registry::{self, Context},
@@ -81,6 +82,15 @@ impl registry::Connector for Connector {
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let settings = Settings::of(connection, &context.directory)?;
         Ok(Arc::new(Sql::new(database::Tables::open(settings).await?)))
+    }
+
+    async fn statements(
+        &self,
+        connection: &Connection,
+        context: &Context,
+    ) -> Result<Arc<dyn Statements>, Error> {
+        let settings = Settings::of(connection, &context.directory)?;
+        Ok(Arc::new(statements::Server { settings }))
     }
 }
 

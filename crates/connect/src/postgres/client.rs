@@ -134,6 +134,12 @@ impl Session {
         self.client.execute_raw(&statement, params).await.map_err(|e| error::of(&e))
     }
 
+    /// Runs a statement, which can be one only; returns how many rows it touched.
+    pub(super) async fn execute_one(&self, sql: &str) -> Result<u64, Error> {
+        let statement = self.prepare(sql).await?;
+        self.client.execute(&statement, &[]).await.map_err(|e| error::of(&e))
+    }
+
     async fn execute_simple(&self, sql: &str) -> Result<u64, Error> {
         use tokio_postgres::SimpleQueryMessage::CommandComplete;
         let messages = self.client.simple_query(sql).await.map_err(|e| error::of(&e))?;

@@ -1,7 +1,7 @@
 //! What a table looks like, from the system catalogues.
 
 use syncline_core::schema::{Field, Limits, Stream};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, Statement};
 
 use super::{
     bind::Param,
@@ -138,13 +138,7 @@ pub(super) async fn find(session: &Session, name: &str) -> Result<Found, Error> 
 async fn statement(session: &Session, text: &str) -> Result<Found, Error> {
     let prepared = session.prepare(&format!("SELECT * FROM {text} AS t")).await;
     let prepared = prepared.map_err(|e| e.context("the source statement"))?;
-    let described = prepared.columns().iter().enumerate().map(|(at, c)| {
-        serde_json::json!({
-            "attnum": at + 1, "name": c.name(), "type": c.type_().oid(), "modifier": c.type_modifier(),
-        })
-    });
-    let described = serde_json::Value::Array(described.collect()).to_string();
-    let columns = columns(session, OF_STATEMENT, described).await?;
+    let columns = of_statement(session, &prepared).await?;
     for (at, column) in columns.iter().enumerate() {
         if columns[..at].iter().any(|c| c.field.name == column.field.name) {
             let message = format!("the source statement has two columns {:?}", column.field.name);
@@ -159,6 +153,17 @@ async fn statement(session: &Session, text: &str) -> Result<Found, Error> {
         ..Stream::default()
     };
     Ok(Found { table: Relation::Statement(text.to_owned()), ordinary: false, stream, columns })
+}
+
+/// The columns of a prepared statement, in order.
+pub(super) async fn of_statement(session: &Session, prepared: &Statement) -> Result<Vec<Column>, Error> {
+    let described = prepared.columns().iter().enumerate().map(|(at, c)| {
+        serde_json::json!({
+            "attnum": at + 1, "name": c.name(), "type": c.type_().oid(), "modifier": c.type_modifier(),
+        })
+    });
+    let described = serde_json::Value::Array(described.collect()).to_string();
+    columns(session, OF_STATEMENT, described).await
 }
 
 /// As the server would read the name; where that finds nothing, as it is written: a table that was made with quotes

@@ -34,6 +34,7 @@ mod rows;
 mod scan;
 mod splice;
 mod sql;
+mod statements;
 mod swap;
 mod tls;
 mod tuples;
@@ -56,7 +57,7 @@ use tokio::sync::Mutex;
 
 use self::{client::Session, config::Settings};
 use crate::{
-    Database, Error, Source,
+    Database, Error, Source, Statements,
     compare::{Side, Subject},
     database::sql::Sql,
     error::Kind,
@@ -83,6 +84,15 @@ impl registry::Connector for Connector {
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let settings = Settings::of(connection, &context.directory)?;
         Ok(Arc::new(Sql::new(database::Postgres { settings })))
+    }
+
+    async fn statements(
+        &self,
+        connection: &Connection,
+        context: &Context,
+    ) -> Result<Arc<dyn Statements>, Error> {
+        let settings = Settings::of(connection, &context.directory)?;
+        Ok(Arc::new(statements::Server { settings }))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{error, types};
 use crate::{Error, error::Kind};
 
 /// How long to wait for a writer's lock.
-const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// Opens the file for reading. It is never created and never written.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {

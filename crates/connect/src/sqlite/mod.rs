@@ -37,6 +37,7 @@ mod plan;
 mod read;
 mod rows;
 mod sql;
+mod statements;
 mod types;
 mod write;
 
@@ -55,7 +56,7 @@ use syncline_core::{
 
 use self::plan::Plan;
 use crate::{
-    Database, Error, Source,
+    Database, Error, Source, Statements,
     clock::Clock,
     compare::{Side, Subject},
     database::sql::Sql,
@@ -86,6 +87,14 @@ impl registry::Connector for Connector {
     async fn database(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Database>, Error> {
         let path = config::file(connection, &context.directory)?;
         Ok(Arc::new(Sql::new(database::File { path })))
+    }
+
+    async fn statements(
+        &self,
+        connection: &Connection,
+        context: &Context,
+    ) -> Result<Arc<dyn Statements>, Error> {
+        Ok(Arc::new(statements::File { path: config::file(connection, &context.directory)? }))
     }
 }
 

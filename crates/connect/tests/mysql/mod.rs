@@ -4,6 +4,7 @@ mod bounds;
 mod database;
 mod failures;
 pub(crate) mod kit;
+mod statements;
 mod tables;
 
 use std::{sync::Arc, time::Duration};

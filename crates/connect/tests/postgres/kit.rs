@@ -80,6 +80,12 @@ impl Database {
 
 /// Opens a source with these options.
 pub(crate) async fn open(options: serde_json::Value) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+    let (connection, context) = connection(options);
+    Connector.source(&connection, &context).await
+}
+
+/// A connection with these options.
+pub(crate) fn connection(options: serde_json::Value) -> (Connection, Context) {
     let connection = Connection { name: "erp".into(), kind: "postgres".into(), options };
     let clock = Arc::new(SystemClock::new());
     let context = Context {
@@ -88,7 +94,7 @@ pub(crate) async fn open(options: serde_json::Value) -> Result<Arc<dyn Source>, 
         seed: 1,
         directory: PathBuf::new(),
     };
-    Connector.source(&connection, &context).await
+    (connection, context)
 }
 
 /// The test's own session, beside those of the source.

@@ -3,6 +3,7 @@
 mod bounds;
 mod failures;
 pub(crate) mod kit;
+mod statements;
 mod tables;
 
 use std::{sync::Arc, time::Duration};

@@ -2,6 +2,7 @@
 
 mod database;
 pub(crate) mod kit;
+mod statements;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ mod leases;
 mod ledger;
 mod runs;
 mod scratch;
+pub mod service;
 mod waiting;
 mod world;
 

@@ -40,12 +40,13 @@ pub trait ServiceStore: Store {
     /// schedule) and adds the occurrences that do not exist yet (unique by subject, schedule and instant).
     ///
     /// An occurrence with [`Overlap::Skip`](syncline_core::schedule::Overlap) is stored as skipped when another one of its
-    /// subject is claimed or waits and is due; with `Queue` when another one waits and is due. A schedule that is unknown
-    /// or whose `considered` is at or beyond that of the decision adds nothing: another node decided already.
+    /// subject is claimed or waits and is due; with `Queue` when another one waits and is due. Those of the same decision do
+    /// not count: each missed instant may be made up for. A schedule that is unknown or whose `considered` is at or beyond
+    /// that of the decision adds nothing: another node decided already.
     async fn decide(&self, decisions: &[Decision], now: Timestamp) -> Result<Decided, Error>;
 
-    /// Pauses a schedule of a subject, or all of it and its occurrences that wait by schedule (they become skipped).
-    /// Returns whether anything changed.
+    /// Pauses a schedule of a subject, or all of it (schedules that it gets later too), and their occurrences that wait become
+    /// skipped. Returns whether anything changed.
     async fn pause(&self, subject: &Subject, schedule: Option<&str>, now: Timestamp) -> Result<bool, Error>;
 
     /// Resumes what [`ServiceStore::pause`] paused: instants up to `now` count as considered, so that none of them fires.
@@ -71,27 +72,29 @@ pub trait ServiceStore: Store {
         now: Timestamp,
     ) -> Result<Vec<Claim>, Error>;
 
-    /// Renews the claims of a node; returns for each what became of it, in order.
+    /// Renews the claims of a node; returns for each what became of it, in order. A lease that ran out is lost, also when
+    /// nobody has taken the claim over yet: limits count it as free already.
     async fn renew(&self, claims: &[ClaimId], now: Timestamp) -> Result<Vec<Renewed>, Error>;
 
-    /// Gives claims back unfinished (the node stops): they wait again, due at once. Old epochs are passed over.
+    /// Gives claims back unfinished (the node stops): they wait again, due at once; one that somebody asked to stop is
+    /// cancelled. Old epochs are passed over.
     async fn release(&self, claims: &[ClaimId], now: Timestamp) -> Result<(), Error>;
 
     /// Names the run of a sync, or of a chain, that carries out a claim.
     ///
     /// # Errors
-    /// [`Error::Stale`] under an old epoch.
+    /// [`Error::Stale`] under an old epoch, and when the claim is over.
     async fn link(&self, claim: &ClaimId, run: RunId) -> Result<(), Error>;
 
     /// Closes a claimed occurrence and adds what follows from it (a retry); with [`OccurrenceEnd::satisfied`], waiting
     /// retries of the same subject become skipped.
     ///
     /// # Errors
-    /// [`Error::Stale`] under an old epoch.
+    /// [`Error::Stale`] under an old epoch, and when the claim is over.
     async fn finish(&self, claim: &ClaimId, end: OccurrenceEnd) -> Result<(), Error>;
 
-    /// Asks for an occurrence to be stopped: a waiting one is cancelled at once, of a claimed one the node learns at its
-    /// next renewal. `None`: there is none, or it is over.
+    /// Asks for an occurrence to be stopped: a waiting one is cancelled at once, and the run of a chain that an earlier claim
+    /// of it left open; of a claimed one the node learns at its next renewal. `None`: there is none, or it is over.
     async fn cancel(
         &self,
         occurrence: OccurrenceId,
@@ -104,7 +107,8 @@ pub trait ServiceStore: Store {
     /// Occurrences, newest first.
     async fn occurrences(&self, filter: &OccurrenceFilter, limit: usize) -> Result<Vec<Occurrence>, Error>;
 
-    /// When the next waiting occurrence is due or the next lease ends.
+    /// When the next waiting occurrence is due or the next lease ends; in the past also when it waits for its subject or for a
+    /// limit.
     async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
 
     // ---- runs of syncs
@@ -117,7 +121,8 @@ pub trait ServiceStore: Store {
 
     // ---- chains
 
-    /// Opens a run of a chain with its steps, all waiting.
+    /// Opens a run of a chain with its steps, all waiting, and names it in the occurrence ([`ServiceStore::link`]), so that a
+    /// later claim finds it. The claim must be one of this chain; the same holds for the methods below.
     ///
     /// # Errors
     /// [`Error::Stale`] under an old epoch; the same holds for the methods below that take a claim.
@@ -126,7 +131,8 @@ pub trait ServiceStore: Store {
     /// Records where a step stands. Steps that are not in the run are added (the definition may have grown).
     async fn record_step(&self, claim: &ClaimId, run: ChainRunId, step: &StepRecord) -> Result<(), Error>;
 
-    /// Opens an ended run of a chain again: these steps wait once more, their attempts rise, the others stay as they are.
+    /// Opens an ended run of a chain again, or goes on with one that was cut off: these steps wait once more and keep their
+    /// attempts (which rise when they begin), the others stay as they are. The occurrence names the run.
     async fn reopen_chain(
         &self,
         claim: &ClaimId,
@@ -171,7 +177,7 @@ pub trait ServiceStore: Store {
     // ---- definitions
 
     /// Stores a new version of a definition; `body: None` removes it. With `expected`, only when that is the version there is
-    /// (0: none); otherwise `None` is returned.
+    /// (0: none, or removed); otherwise, and when there is nothing to remove, `None` is returned.
     async fn put_definition(
         &self,
         definition: NewDefinition,
@@ -202,7 +208,7 @@ pub trait ServiceStore: Store {
     /// Events after a number, oldest first.
     async fn events(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<Vec<Event>, Error>;
 
-    /// The number of the newest event, 0 when there is none, and of the oldest that is kept.
+    /// The number of the newest event, 0 when there is none, and of the oldest that is kept. The newest is always kept.
     async fn event_range(&self) -> Result<(u64, u64), Error>;
 
     // ---- tokens
@@ -254,12 +260,12 @@ pub trait ServiceStore: Store {
     /// Nodes, by id, with the time of their last beat. Nodes that were silent for a day are forgotten.
     async fn nodes(&self) -> Result<Vec<(NodeBeat, Timestamp)>, Error>;
 
-    /// Closes what dead processes left: runs of syncs that are `running` under no live claim of their sync become
-    /// `interrupted`. Returns how many.
+    /// Closes what dead processes left: runs of syncs that are `running` under no live lease of their sync
+    /// ([`Store::claim`]) become `interrupted`. Returns how many.
     async fn close_interrupted(&self, now: Timestamp) -> Result<u64, Error>;
 
     /// Forgets what is older than the limits, a bounded number of rows; returns how many. To be called again while that is
-    /// not zero.
+    /// not zero. [`Store::finish_run`] keeps runs as long from then on.
     async fn forget(&self, limits: &Retention, now: Timestamp) -> Result<u64, Error>;
 
     /// Asks the database the smallest question, for `/readyz` and the latency metric.

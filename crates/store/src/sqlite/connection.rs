@@ -1,4 +1,4 @@
-//! One connection that writes, one that reads, and the threads that wait for them.
+//! One connection that writes, two that read (one for runs, one for people), and the threads that wait for them.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +15,8 @@ use crate::Error;
 /// left to the operating system, so that memory does not grow with the ledger.
 const READER_CACHE_KIB: i64 = 32 * 1024;
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// Of the viewer: pages of runs and occurrences, which are small.
+const VIEWER_CACHE_KIB: i64 = 4 * 1024;
 /// Of the scratch listing, which may be as large as the destination.
 const SCRATCH_CACHE_KIB: i64 = 16 * 1024;
 /// Pages in the write-ahead log before it is written back. A batch touches one page per record, all over the ledger;
@@ -22,8 +24,8 @@ const SCRATCH_CACHE_KIB: i64 = 16 * 1024;
 const LOG_PAGES: i64 = 4000;
 /// What remains of the log's file after it was written back.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
-/// Prepared statements kept per connection; there are about fifty in all.
-const STATEMENTS: usize = 96;
+/// Prepared statements kept per connection; there are about a hundred in all.
+const STATEMENTS: usize = 160;
 
 /// The places just before and just after the commit of a write.
 macro_rules! failpoints {
@@ -47,6 +49,7 @@ pub(super) struct Connections {
     path: PathBuf,
     // Dropped in this order: the last to close must be able to write the log back into the file.
     reader: Arc<Mutex<Reader>>,
+    viewer: Arc<Mutex<Connection>>,
     writer: Arc<Mutex<Connection>>,
 }
 
@@ -80,6 +83,24 @@ impl Connections {
             let Reader { connection, streams } = &mut *reader;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
             let found = read(&transaction, streams)?;
+            transaction.commit()?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Runs `read` against one consistent state of the store, on a connection that only short questions use: it does not
+    /// wait for a run that compares a million records.
+    pub(super) async fn view<T, F>(&self, read: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let viewer = Arc::clone(&self.viewer);
+        blocking(self.place.clone(), move || {
+            let mut viewer = viewer.lock().unwrap_or_else(PoisonError::into_inner);
+            let transaction = viewer.transaction_with_behavior(TransactionBehavior::Deferred)?;
+            let found = read(&transaction)?;
             transaction.commit()?;
             Ok(found)
         })
@@ -150,11 +171,14 @@ fn open(options: &Options) -> Result<Connections, Fault> {
     reader.pragma_update(None, "temp_store", "FILE")?;
     super::scratch::create(&reader)?;
     reader.pragma_update(Some("temp"), "cache_size", -SCRATCH_CACHE_KIB)?;
+    let viewer = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY, options)?;
+    viewer.pragma_update(None, "cache_size", -VIEWER_CACHE_KIB)?;
     tracing::debug!(place = %path.display(), "store opened");
     Ok(Connections {
         place: options.path.display().to_string(),
         path,
         writer: Arc::new(Mutex::new(writer)),
+        viewer: Arc::new(Mutex::new(viewer)),
         reader: Arc::new(Mutex::new(Reader { connection: reader, streams: Streams::default() })),
     })
 }

@@ -1,8 +1,8 @@
 //! The store in one SQLite file.
 //!
 //! The file is in write-ahead mode and every commit is flushed to the disk. Beside it lie the log (`-wal`, `-shm`) and a
-//! folder of locks (`.locks`): one locked file per sync that is being run. One connection writes, one reads; both work on
-//! blocking threads.
+//! folder of locks (`.locks`): one locked file per sync that is being run. One connection writes, one reads for runs, one for
+//! people; all work on blocking threads.
 //!
 //! Deliberately absent: a pool (writes are one at a time in SQLite anyway), and retries beyond the busy time-out.
 
@@ -18,6 +18,7 @@ mod migrate;
 mod parked;
 mod runs;
 mod scratch;
+mod service;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -123,13 +124,11 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Run>, Error> {
         let sync = sync.map(str::to_owned);
-        self.connections
-            .read(move |connection, _| runs::list(connection, sync.as_deref(), status, limit))
-            .await
+        self.connections.view(move |connection| runs::list(connection, sync.as_deref(), status, limit)).await
     }
 
     async fn run(&self, run: RunId) -> Result<Option<Run>, Error> {
-        self.connections.read(move |connection, _| runs::get(connection, run)).await
+        self.connections.view(move |connection| runs::get(connection, run)).await
     }
 
     async fn find(&self, sync: &str, identities: &[Identity]) -> Result<Vec<Option<Entry>>, Error> {
@@ -211,13 +210,11 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Parked>, Error> {
         let sync = sync.map(str::to_owned);
-        self.connections
-            .read(move |connection, _| parked::list(connection, sync.as_deref(), due, limit))
-            .await
+        self.connections.view(move |connection| parked::list(connection, sync.as_deref(), due, limit)).await
     }
 
     async fn waiting(&self) -> Result<Vec<Waiting>, Error> {
-        self.connections.read(|connection, _| parked::waiting(connection)).await
+        self.connections.view(parked::waiting).await
     }
 
     async fn retry_parked(
@@ -245,7 +242,7 @@ impl Store for SqliteStore {
 
     async fn held(&self, sync: Option<&str>, limit: usize) -> Result<Vec<Held>, Error> {
         let sync = sync.map(str::to_owned);
-        self.connections.read(move |connection, _| parked::held(connection, sync.as_deref(), limit)).await
+        self.connections.view(move |connection| parked::held(connection, sync.as_deref(), limit)).await
     }
 
     async fn approve(&self, lease: &Lease, ceiling: u64, now: Timestamp) -> Result<(), Error> {
@@ -259,7 +256,7 @@ impl Store for SqliteStore {
 
     async fn approval(&self, sync: &str) -> Result<Option<u64>, Error> {
         let sync = sync.to_owned();
-        self.connections.read(move |connection, _| parked::approval(connection, &sync)).await
+        self.connections.view(move |connection| parked::approval(connection, &sync)).await
     }
 
     async fn reject(&self, lease: &Lease) -> Result<u64, Error> {

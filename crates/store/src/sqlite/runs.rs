@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use rusqlite::{Connection, Row, Transaction, params};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
 use syncline_core::{counts::Counts, cursor::Cursor, run::Status};
 
 use super::{
@@ -40,6 +40,9 @@ pub(super) fn start(transaction: &Transaction<'_>, lease: &Token, run: &NewRun) 
             ],
             |row| row.get(0),
         )?;
+    transaction
+        .prepare_cached("UPDATE sync SET last_run = ?2 WHERE number = ?1")?
+        .execute(params![claimed.sync, id])?;
     u64::try_from(id).map_err(|_| Fault::Broken("a run number below zero".to_owned()))
 }
 
@@ -126,13 +129,46 @@ pub(super) fn finish(
             message,
             codec::json(&end.notes)?
         ])?;
+    summarise(transaction, &claimed, run, end)?;
     forget(transaction, end.at)
+}
+
+/// Keeps what is asked of ten thousand syncs at once: the newest success, also by schedule, and the failures since.
+fn summarise(
+    transaction: &Transaction<'_>,
+    claimed: &Claimed,
+    run: RunId,
+    end: &RunEnd,
+) -> Result<(), Fault> {
+    let run = codec::signed(run)?;
+    if end.status == Status::Failed {
+        transaction
+            .prepare_cached("UPDATE sync SET failures = failures + 1 WHERE number = ?1")?
+            .execute([claimed.sync])?;
+    }
+    if matches!(end.status, Status::Succeeded | Status::Partial) {
+        transaction
+            .prepare_cached(
+                "UPDATE sync SET failures = 0,
+                   (success_started_at, success_at) = (SELECT started_at, finished_at FROM run WHERE id = ?2)
+                 WHERE number = ?1",
+            )?
+            .execute(params![claimed.sync, run])?;
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO sync_success (sync, schedule, started_at, finished_at)
+                 SELECT sync, schedule, started_at, finished_at FROM run
+                 WHERE id = ?1 AND schedule IS NOT NULL",
+            )?
+            .execute([run])?;
+    }
+    Ok(())
 }
 
 /// Deletes what is too old to be of use, a bounded number of rows.
 fn forget(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
     // A clock at the beginning of time has nothing behind it.
-    if let Ok(before) = now.checked_sub(RUNS_KEPT) {
+    if let Ok(before) = now.checked_sub(runs_kept(transaction)?) {
         transaction
             .prepare_cached(
                 "DELETE FROM run WHERE id IN (SELECT id FROM run
@@ -151,11 +187,20 @@ fn forget(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
     Ok(())
 }
 
+/// How long runs are kept: as the service was told last, if one ever served this store.
+fn runs_kept(connection: &Connection) -> Result<SignedDuration, Fault> {
+    let told: Option<i64> = connection
+        .prepare_cached("SELECT value FROM counter WHERE name = 'runs_kept_seconds'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(told.map_or(RUNS_KEPT, SignedDuration::from_secs))
+}
+
 /// Columns of a [`Run`], for [`read`].
 const RUN: &str = "run.id, sync.name, run.mode, run.reason, run.status, run.started_at, run.finished_at,
     run.error_code, run.error_message, run.notes,
     read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted,
-    run.source, run.destination, run.schedule, run.correlation, run.retry_of
+    run.source, run.destination, run.schedule, run.correlation, run.retry_of, run.sync
     FROM run JOIN sync ON sync.number = run.sync";
 
 pub(super) fn list(
@@ -175,6 +220,30 @@ pub(super) fn list(
     let mut runs = Vec::new();
     while let Some(row) = rows.next()? {
         runs.push(read(connection, row)?);
+    }
+    Ok(runs)
+}
+
+/// Runs, newest first, under a condition; the last of its values is the limit.
+pub(super) fn page(connection: &Connection, condition: &str, values: impl Params) -> Result<Vec<Run>, Fault> {
+    let sql = format!("SELECT {RUN} {condition} ORDER BY run.id DESC LIMIT ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(values)?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        runs.push(read(connection, row)?);
+    }
+    Ok(runs)
+}
+
+/// The newest run of every sync, by the sync's number.
+pub(super) fn newest(connection: &Connection) -> Result<BTreeMap<i64, Run>, Fault> {
+    let sql = format!("SELECT {RUN} WHERE run.id IN (SELECT last_run FROM sync)");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut runs = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        runs.insert(row.get(25)?, read(connection, row)?);
     }
     Ok(runs)
 }

@@ -7,9 +7,11 @@ mod speed;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use syncline_store::{
     Store,
-    conformance::Place,
+    conformance::{Place, service::ServicePlace},
+    service::{LEASE, ServiceStore},
     sqlite::{self, Options, SqliteStore},
 };
 use tempfile::TempDir;
@@ -44,4 +46,26 @@ impl Place for Folder {
 
 mod conformance {
     syncline_store::suite!(super::fresh);
+}
+
+/// The same folder, for several nodes: they wait for each other.
+struct Served(Folder);
+
+fn served() -> Served {
+    Served(fresh())
+}
+
+#[async_trait]
+impl ServicePlace for Served {
+    async fn open(&self) -> Arc<dyn ServiceStore> {
+        Arc::new(sqlite::open(Options::new(self.0.path())).await.expect("the store opens"))
+    }
+
+    async fn expire_leases(&self, now: Timestamp) -> Timestamp {
+        now + LEASE
+    }
+}
+
+mod service {
+    syncline_store::service_suite!(super::served);
 }
