@@ -8,6 +8,7 @@
 //! epoch.
 
 pub mod agenda;
+mod backfill;
 pub mod chain;
 pub mod control;
 pub mod health;

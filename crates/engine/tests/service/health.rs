@@ -110,7 +110,7 @@ fn a_heavier_run_keeps_the_lighter_schedule_in_time_and_not_the_other_way_round(
     by_mass.by_schedule =
         BTreeMap::from([success("hourly", "2026-03-01T08:00:00Z"), success("mass", "2026-03-01T11:50:00Z")]);
     assert_eq!(of_sync(&sync, Some(&by_mass), &BTreeSet::new(), now).level, Level::Healthy);
-    let mut by_hourly = by_mass.clone();
+    let mut by_hourly = by_mass;
     by_hourly.by_schedule =
         BTreeMap::from([success("hourly", "2026-03-01T11:50:00Z"), success("mass", "2026-02-26T11:50:00Z")]);
     let health = of_sync(&sync, Some(&by_hourly), &BTreeSet::new(), now);
