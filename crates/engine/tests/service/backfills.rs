@@ -8,7 +8,7 @@ use syncline_core::{
     sync::{DeletePolicy, Write},
 };
 use syncline_engine::service::{Control, StartOptions};
-use syncline_store::service::{Backfill, BackfillId, Subject};
+use syncline_store::service::{Backfill, BackfillId, BackfillProgress, Limits, Subject};
 
 use super::{
     house::{House, until},
@@ -63,7 +63,7 @@ async fn a_backfill_mends_its_range_and_leaves_the_live_cursor_alone() {
     let id = begin(&node.control, "2025-12-31", "2026-01-10 00:00:00").await;
     let done = over(&node.control, id).await;
     assert_eq!(done.progress.status, Status::Succeeded, "{:?}", done.progress);
-    assert_eq!(done.progress.done_until.as_deref(), Some("2026-01-10 00:00:00"));
+    assert_eq!(done.progress.done_until.as_deref(), Some("2026-01-10T00:00:00Z"));
     let mended = house.number("b", "SELECT count(*) FROM orders WHERE name <> 'lost'");
     assert_eq!(mended, 10_000, "ten days, and not a day more");
     let (first, last) = (
@@ -76,26 +76,47 @@ async fn a_backfill_mends_its_range_and_leaves_the_live_cursor_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backfill_comes_in_pieces_and_goes_on_where_it_was_killed() {
+async fn a_backfill_comes_in_pieces() {
+    let house = House::new(&defined(), ORDERS);
+    let node = house.node("one").await;
+    loaded(&house, &node.control).await;
+    let id = begin(&node.control, "2025-11-01", "2026-03-01").await;
+    assert_eq!(over(&node.control, id).await.progress.status, Status::Succeeded);
+    let reasons = house.texts("store", "SELECT reason FROM run WHERE reason LIKE 'read again%' ORDER BY id");
+    let expected = [
+        "read again from 2025-11-01 up to 2026-03-01",
+        "read again from 2025-12-21T00:00:00Z up to 2026-03-01",
+    ];
+    assert_eq!(reasons, expected, "fifty days make a piece");
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_whose_node_died_goes_on_where_it_was() {
     let house = House::new(&defined(), ORDERS);
     let first = house.node("one").await;
     loaded(&house, &first.control).await;
+    first.kill().await;
     let before = live(&house);
     house.file("b").execute_batch("UPDATE orders SET name = 'lost'").unwrap();
-    let id = begin(&first.control, "2025-11-01", "2026-03-01").await;
-    let control = first.control.clone();
-    let done_until = async || control.store().backfill(id).await.unwrap().unwrap().progress.done_until;
-    until("a piece is done", || async { done_until().await.is_some() }).await;
-    first.kill().await;
-    let reached = done_until().await.unwrap();
-    assert_eq!(reached, "2025-12-21 00:00:00", "fifty days make a piece");
-    // what is done is not done again
-    house.file("b").execute_batch("UPDATE orders SET name = 'done' WHERE changed < '2025-12-21'").unwrap();
+    let control = house.control().await;
+    let id = begin(&control, "2025-11-01", "2026-03-01").await;
+    let now = house.clock_now();
+    let claims = control.store().claim_due("dies", &Limits::default(), 1, now).await.unwrap();
+    let progress = BackfillProgress {
+        status: Status::Running,
+        done_until: Some("2025-12-21T00:00:00Z".into()),
+        run: None,
+        error: None,
+        at: now,
+    };
+    control.store().record_backfill(&claims[0].id, id, &progress).await.unwrap();
     let second = house.node("two").await;
     let done = over(&control, id).await;
     assert_eq!(done.progress.status, Status::Succeeded, "{:?}", done.progress);
-    assert_eq!(house.number("b", "SELECT count(*) FROM orders WHERE name = 'lost'"), 0);
-    assert_eq!(house.number("b", "SELECT count(*) FROM orders WHERE name = 'done'"), 50_000);
+    let lost = "SELECT count(*) FROM orders WHERE name = 'lost' AND changed";
+    assert_eq!(house.number("b", &format!("{lost} < '2025-12-21'")), 50_000, "done before");
+    assert_eq!(house.number("b", &format!("{lost} >= '2025-12-21'")), 0);
     assert_eq!(live(&house), before);
     second.stop().await;
 }

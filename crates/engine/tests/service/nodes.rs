@@ -18,7 +18,7 @@ use syncline_core::{
     sync::Mode,
 };
 use syncline_engine::service::{Control, Done, Executor, Order, StartOptions};
-use syncline_store::service::{Enqueued, Occurrence, OccurrenceState, Subject};
+use syncline_store::service::{Decision, Enqueued, Occurrence, OccurrenceState, Subject};
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -41,6 +41,8 @@ fn orders() -> Subject {
 enum Way {
     /// At once.
     Succeeds,
+    /// After this time.
+    Takes(Duration),
     Fails,
     /// Until it is asked to stop.
     Obeys,
@@ -78,6 +80,10 @@ impl Executor for Puppet {
         self.most.fetch_max(now, Ordering::SeqCst);
         let status = match &self.way {
             Way::Succeeds => Status::Succeeded,
+            Way::Takes(time) => {
+                tokio::time::sleep(*time).await;
+                Status::Succeeded
+            }
             Way::Fails => Status::Failed,
             Way::Obeys => {
                 cancel.wait_for(|cancel| *cancel).await.unwrap();
@@ -133,15 +139,20 @@ async fn what_is_due_runs_and_is_recorded() {
 async fn a_sync_that_never_succeeded_runs_by_its_heaviest_schedule_whichever_is_due() {
     let mass = Schedule { mode: Some(Mode::Full), ..every("mass", 168 * HOUR) };
     let project = project(vec![sync("orders", vec![every("hourly", HOUR), mass])], Vec::new());
-    let house = House::new(&project, "");
+    let house = House::new(&project, ORDERS);
+    // both are known already, so that neither is due before its time
+    let begun = |label: &str| Decision {
+        subject: orders(),
+        schedule: label.into(),
+        considered: house.clock_now(),
+        occurrences: Vec::new(),
+    };
+    let store = house.control().await;
+    store.store().decide(&[begun("hourly"), begun("mass")], house.clock_now()).await.unwrap();
     let node = house.node("one").await;
-    let failed = over(&house, &node.control, &orders(), 2).await;
-    let ended = (OccurrenceState::Done, Some(Status::Failed));
-    assert_eq!(states(&failed)[..2], [ended, ended], "the table is not there, nor at the retry");
-    house.file("a").execute_batch(ORDERS).unwrap();
-    let all = over(&house, &node.control, &orders(), 3).await;
-    let hourly = all.iter().find(|occurrence| occurrence.status == Some(Status::Succeeded)).unwrap();
-    assert_eq!(hourly.asked.schedule.as_deref(), Some("hourly"));
+    let done = over(&house, &node.control, &orders(), 1).await;
+    assert_eq!(done[0].asked.instant, time("2026-03-01T13:00:00Z"));
+    assert_eq!(done[0].asked.schedule.as_deref(), Some("hourly"));
     let runs = node.control.store().runs(Some("orders"), None, 10).await.unwrap();
     let modes: Vec<(&str, Option<&str>)> =
         runs.iter().map(|run| (run.mode.as_str(), run.about.schedule.as_deref())).collect();
@@ -175,7 +186,9 @@ async fn two_nodes_with_two_schedulers_do_each_thing_once() {
     let names: Vec<String> = (0..20).map(|n| format!("table_{n:02}")).collect();
     let syncs = names.iter().map(|name| sync(name, vec![every("often", 10 * MINUTE)])).collect();
     let house = House::new(&project(syncs, Vec::new()), "");
-    let (one, two) = (Puppet::new(Way::Succeeds), Puppet::new(Way::Succeeds));
+    // more than a node's slots are due at once, and each takes a while
+    let takes = || Puppet::new(Way::Takes(Duration::from_secs(5)));
+    let (one, two) = (takes(), takes());
     let first = house.node_with("one", |_| one.clone()).await;
     let second = house.node_with("two", |_| two.clone()).await;
     until("an hour's work", || async { one.seen().len() + two.seen().len() >= 20 * 6 }).await;
