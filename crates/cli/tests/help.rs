@@ -2,7 +2,7 @@
 
 use crate::kit::Place;
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["init"],
     &["check"],
@@ -21,6 +21,10 @@ const COMMANDS: [&[&str]; 21] = [
     &["held", "approve"],
     &["held", "reject"],
     &["reset"],
+    &["tokens"],
+    &["tokens", "create"],
+    &["tokens", "list"],
+    &["tokens", "revoke"],
     &["schema"],
     &["sim"],
     &["demo"],
