@@ -150,6 +150,7 @@ async fn a_sync_that_never_succeeded_runs_by_its_heaviest_schedule_whichever_is_
     let store = house.control().await;
     store.store().decide(&[begun("hourly"), begun("mass")], house.clock_now()).await.unwrap();
     let node = house.node("one").await;
+    house.pass(30 * MINUTE).await;
     let done = over(&house, &node.control, &orders(), 1).await;
     assert_eq!(done[0].asked.instant, time("2026-03-01T13:00:00Z"));
     assert_eq!(done[0].asked.schedule.as_deref(), Some("hourly"));
