@@ -8,6 +8,7 @@
 //! epoch.
 
 pub mod agenda;
+pub mod alerts;
 mod backfill;
 pub mod chain;
 pub mod control;
@@ -21,6 +22,7 @@ mod persist;
 mod requirement;
 mod retry;
 mod scheduler;
+mod spans;
 mod steps;
 
 use std::{collections::BTreeMap, sync::Arc};
