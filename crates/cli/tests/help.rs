@@ -2,13 +2,14 @@
 
 use crate::kit::Place;
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["init"],
     &["check"],
     &["plan"],
     &["run"],
     &["status"],
+    &["schedules"],
     &["runs"],
     &["show"],
     &["verify"],
