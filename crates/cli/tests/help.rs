@@ -2,7 +2,7 @@
 
 use crate::kit::Place;
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["init"],
     &["check"],
@@ -22,6 +22,10 @@ const COMMANDS: [&[&str]; 22] = [
     &["held", "approve"],
     &["held", "reject"],
     &["reset"],
+    &["tokens"],
+    &["tokens", "create"],
+    &["tokens", "list"],
+    &["tokens", "revoke"],
     &["schema"],
     &["sim"],
     &["demo"],

@@ -17,4 +17,5 @@ mod outputs;
 mod repo;
 mod schedules;
 mod stopping;
+mod tokens;
 mod trouble;

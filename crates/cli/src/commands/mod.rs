@@ -15,6 +15,7 @@ mod schema;
 mod show;
 mod sim;
 mod status;
+mod tokens;
 mod verify;
 mod verify_tables;
 
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
         Command::Parked(command) => unless_cancelled(&cancel, parked::run(&global, command)).await,
         Command::Held(command) => unless_cancelled(&cancel, held::run(&global, command)).await,
         Command::Reset(args) => unless_cancelled(&cancel, reset::run(&global, &args)).await,
+        Command::Tokens(command) => unless_cancelled(&cancel, tokens::run(&global, command)).await,
         Command::Sim(args) => Box::pin(sim::run(&args, &cancel)).await,
         Command::Demo(args) => Box::pin(unless_cancelled(&cancel, demo::run(&args))).await,
     }
