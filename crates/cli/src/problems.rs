@@ -209,9 +209,11 @@ mod tests {
         assert_eq!(shown(2, 31), [""; 0]);
         assert_eq!(masked("  a: ${NAME}", 5).0, "     ${NAME}");
         assert_eq!(masked("  a: ${NAME:-hunter2}", 5).0, "");
-        for text in [FILE, "a: b\nconnections: { x: y }", "- broken\n"] {
+        for text in [FILE, "a: b\nconnections: { x: y }", "- broken\n- too\n", "{\nconnections: { x: y }"] {
             assert!(secret_lines(text).contains(&2), "{text}");
         }
+        let served = "connections: {}\nsyncs: {}\nserver:\n  mail: x\nchains: {}\n";
+        assert_eq!(secret_lines(served).into_iter().collect::<Vec<_>>(), [1, 3, 4]);
         assert!(!secret_lines(FILE).contains(&3));
     }
 
