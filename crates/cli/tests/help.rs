@@ -2,7 +2,7 @@
 
 use crate::kit::Place;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: &[&[&str]] = &[
     &[],
     &["init"],
     &["check"],
@@ -22,6 +22,25 @@ const COMMANDS: [&[&str]; 26] = [
     &["held", "approve"],
     &["held", "reject"],
     &["reset"],
+    &["serve"],
+    &["pause"],
+    &["unpause"],
+    &["chains"],
+    &["chains", "list"],
+    &["chains", "show"],
+    &["chains", "resume"],
+    &["occurrences"],
+    &["occurrences", "list"],
+    &["occurrences", "cancel"],
+    &["apply"],
+    &["definitions"],
+    &["definitions", "list"],
+    &["definitions", "versions"],
+    &["definitions", "diff"],
+    &["report"],
+    &["alerts"],
+    &["alerts", "list"],
+    &["alerts", "test"],
     &["tokens"],
     &["tokens", "create"],
     &["tokens", "list"],
