@@ -65,7 +65,8 @@ async fn list(global: &Global, args: &AlertsListArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let now = wiring::clock().now();
-    let columns = ["what", "alert", "rule", "holds", "since", "told", "waits for"].map(|name| (name, Set::Left));
+    let columns =
+        ["what", "alert", "rule", "holds", "since", "told", "waits for"].map(|name| (name, Set::Left));
     let mut table = Table::new(&columns);
     for state in &states {
         table.row(vec![

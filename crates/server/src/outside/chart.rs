@@ -245,7 +245,10 @@ mod tests {
     #[test]
     fn a_line_is_drawn() {
         let weeks = [("W1", "12"), ("W2", "19"), ("W3", "7"), ("W4", "31"), ("W5", "28"), ("W6", "30")];
-        insta::assert_snapshot!("line_chart", lines("Enrolments", "users", &entries(&weeks)).replace("><", ">\n<"));
+        insta::assert_snapshot!(
+            "line_chart",
+            lines("Enrolments", "users", &entries(&weeks)).replace("><", ">\n<")
+        );
     }
 
     #[test]
@@ -267,7 +270,9 @@ mod tests {
 
     #[test]
     fn rules_stand_at_round_numbers() {
-        for (least, expected) in [(0.0, 1.0), (3.0, 5.0), (7.75, 10.0), (0.011, 0.02), (20.0, 20.0), (1e9, 1e9)] {
+        for (least, expected) in
+            [(0.0, 1.0), (3.0, 5.0), (7.75, 10.0), (0.011, 0.02), (20.0, 20.0), (1e9, 1e9)]
+        {
             assert!((step(least) / expected - 1.0).abs() < 1e-9, "{least}: {}", step(least));
         }
     }
