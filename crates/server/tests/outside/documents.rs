@@ -92,6 +92,9 @@ fn a_message_for_each_manager() {
     assert!(messages[1].html.contains("-0.01"), "half is rounded away from zero");
 }
 
+/// A mistake in a report.
+type Change = fn(&mut Report);
+
 fn failure(change: impl FnOnce(&mut Report)) -> Failure {
     let mut report = full();
     change(&mut report);
@@ -100,7 +103,7 @@ fn failure(change: impl FnOnce(&mut Report)) -> Failure {
 
 #[test]
 fn what_is_wrong_is_named_without_values() {
-    let wrong: [(fn(&mut Report), &str); 9] = [
+    let wrong: [(Change, &str); 9] = [
         (
             |r| r.html = "a\n{{ partner.name }}".into(),
             "template: html, line 2, `{{ partner.name }}`: undefined value",
@@ -119,8 +122,7 @@ fn what_is_wrong_is_named_without_values() {
         ),
         (
             |r| {
-                r.html =
-                    "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}".into()
+                r.html = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}".into();
             },
             "template: html, line 1, `{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}`: engine \
              ran out of fuel",
