@@ -2,7 +2,7 @@
 
 use crate::kit::Place;
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["init"],
     &["check"],
@@ -25,6 +25,10 @@ const COMMANDS: [&[&str]; 25] = [
     &["alerts"],
     &["alerts", "list"],
     &["alerts", "test"],
+    &["tokens"],
+    &["tokens", "create"],
+    &["tokens", "list"],
+    &["tokens", "revoke"],
     &["schema"],
     &["sim"],
     &["demo"],

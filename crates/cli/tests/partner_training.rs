@@ -115,7 +115,8 @@ fn partner_training_reports() {
     training.day();
     let place = &training.place;
     let told = place.syncline(&["report", "managers"]).with_code(0).out;
-    let messages: Vec<&str> = told.lines().filter(|l| l.starts_with("To: ") || l.starts_with("Subject: ")).collect();
+    let messages: Vec<&str> =
+        told.lines().filter(|l| l.starts_with("To: ") || l.starts_with("Subject: ")).collect();
     assert_eq!(
         messages,
         [

@@ -16,6 +16,7 @@ mod schema;
 mod show;
 mod sim;
 mod status;
+mod tokens;
 mod verify;
 mod verify_tables;
 
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
         Command::Reset(args) => unless_cancelled(&cancel, reset::run(&global, &args)).await,
         Command::Report(args) => Box::pin(unless_cancelled(&cancel, report::run(&global, &args))).await,
         Command::Alerts(command) => Box::pin(unless_cancelled(&cancel, alerts::run(&global, command))).await,
+        Command::Tokens(command) => unless_cancelled(&cancel, tokens::run(&global, command)).await,
         Command::Sim(args) => Box::pin(sim::run(&args, &cancel)).await,
         Command::Demo(args) => Box::pin(unless_cancelled(&cancel, demo::run(&args))).await,
     }

@@ -96,7 +96,13 @@ pub(super) fn lines(title: &str, unit: &str, entries: &[Entry]) -> String {
         }
     }
     for index in ends(entries.len()) {
-        text(&mut svg, x(index), HEIGHT - 12.0, anchor(index, entries.len()), &shortened(&entries[index].label, 22));
+        text(
+            &mut svg,
+            x(index),
+            HEIGHT - 12.0,
+            anchor(index, entries.len()),
+            &shortened(&entries[index].label, 22),
+        );
     }
     close(svg)
 }

@@ -122,7 +122,8 @@ fn what_is_wrong_is_named_without_values() {
         ),
         (
             |r| {
-                r.html = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}".into();
+                r.html =
+                    "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}".into();
             },
             "template: html, line 1, `{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}`: engine \
              ran out of fuel",
