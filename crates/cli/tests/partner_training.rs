@@ -25,10 +25,10 @@ impl Training {
         crm.execute(&(read("crm/schema.sql") + &read("crm/data.sql")));
         hub.execute(&read("hub/schema.sql"));
         let mut place = Place::empty();
-        place.write("syncline.yaml", &read("syncline.yaml"));
+        place.write("syncline.yaml", read("syncline.yaml"));
         std::fs::create_dir(place.directory.path().join("templates")).unwrap();
         for template in ["templates/managers.html", "templates/executive.html"] {
-            place.write(template, &read(template));
+            place.write(template, read(template));
         }
         for (variable, url) in [("LMS_URL", &lms.url), ("CRM_URL", &crm.url), ("HUB_URL", &hub.url)] {
             place.set(variable, url);
