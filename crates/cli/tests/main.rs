@@ -17,5 +17,7 @@ mod outputs;
 mod partner_training;
 mod repo;
 mod schedules;
+mod serve;
 mod stopping;
+mod tokens;
 mod trouble;

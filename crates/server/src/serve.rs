@@ -51,8 +51,7 @@ pub fn tls(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, String> 
     if chain.is_empty() {
         return Err("there is no certificate in the file of the certificate".to_owned());
     }
-    let key =
-        PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the key cannot be read: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the key cannot be read: {error}"))?;
     // The provider is named here: a process may hold several, and none needs to be the default.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -65,12 +64,7 @@ pub fn tls(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, String> 
 
 /// Serves the API until `stop` ends; then takes no more connections, lets requests end for a few seconds, and cuts off what
 /// is left (streams of events).
-pub async fn serve(
-    api: &Api,
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    stop: impl Future<Output = ()>,
-) {
+pub async fn serve(api: &Api, listener: TcpListener, tls: Option<Arc<ServerConfig>>, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(false);
     let door = Door {
         listener,
@@ -189,11 +183,7 @@ impl<S> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
@@ -225,5 +215,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
         self.within(polled, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not() {
+        let (ours, mut theirs) = duplex(16);
+        let mut ours = Patient::new(ours);
+        let slow = async {
+            let mut taken = [0; 8];
+            for _ in 0..8 {
+                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+                theirs.read_exact(&mut taken).await.expect("it is sent");
+            }
+        };
+        let (sent, ()) = tokio::join!(ours.write_all(&[1; 64]), slow);
+        sent.expect("something was taken in time, again and again");
+        let cut = ours.write_all(&[2; 64]).await.expect_err("nothing is taken any more");
+        assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use syncline_engine::service::alerts::{Pending, deliver};
 use syncline_spec::did_you_mean;
-use syncline_store::service::{AlertState, ServiceStore};
+use syncline_store::service::AlertState;
 
 use super::report::reach;
 use crate::{

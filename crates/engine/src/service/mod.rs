@@ -21,6 +21,7 @@ mod persist;
 mod requirement;
 mod retry;
 mod scheduler;
+mod spans;
 mod steps;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -12,37 +12,9 @@ const REQUESTS: usize = 3000;
 
 /// Texts that find faults.
 const TEXTS: &[&str] = &[
-    "",
-    "projects",
-    "people",
-    "P1",
-    "0",
-    "1",
-    "-1",
-    "9223372036854775807",
-    "9223372036854775808",
-    "1e309",
-    "NaN",
-    "null",
-    "\0",
-    "a\0b",
-    "\u{202e}",
-    "'; drop table run; --",
-    "../../etc/passwd",
-    "%00",
-    "%",
-    "full",
-    "incremental",
-    "source",
-    "cache",
-    "2026-01-01T00:00:00Z",
-    "-009999-01-01T00:00:00Z",
-    "9999-12-31T23:59:59Z",
-    "nightly",
-    "running",
-    "failed",
-    "[]",
-    "\u{1F980}",
+    "", "projects", "people", "P1", "0", "1", "-1", "9223372036854775807", "9223372036854775808", "1e309", "NaN", "null", "\0",
+    "a\0b", "\u{202e}", "'; drop table run; --", "../../etc/passwd", "%00", "%", "full", "incremental", "source", "cache",
+    "2026-01-01T00:00:00Z", "-009999-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "nightly", "running", "failed", "[]", "\u{1F980}",
 ];
 
 struct Fuzzer<'d> {
@@ -79,9 +51,7 @@ impl Fuzzer<'_> {
             return words[self.random.usize(0..words.len())].clone();
         }
         let kind = match &schema["type"] {
-            Value::Array(kinds) => {
-                kinds[self.random.usize(0..kinds.len())].as_str().unwrap_or_default().to_owned()
-            }
+            Value::Array(kinds) => kinds[self.random.usize(0..kinds.len())].as_str().unwrap_or_default().to_owned(),
             kind => kind.as_str().unwrap_or_default().to_owned(),
         };
         match kind.as_str() {
@@ -114,11 +84,7 @@ impl Fuzzer<'_> {
 
     fn integer(&mut self) -> Value {
         let numbers = [0, 1, 2, 7, 100, 1000, 1001, i64::MAX, i64::MIN, -1];
-        if self.random.u8(0..8) == 0 {
-            json!(u64::MAX)
-        } else {
-            json!(numbers[self.random.usize(0..numbers.len())])
-        }
+        if self.random.u8(0..8) == 0 { json!(u64::MAX) } else { json!(numbers[self.random.usize(0..numbers.len())]) }
     }
 
     fn nonsense(&mut self) -> Value {
@@ -203,8 +169,7 @@ async fn no_request_is_a_fault_of_the_server() {
         let answer = answer(request).await;
         let status = answer.status.as_u16();
         // plans and the like may say that they are busy, and health that something is not well
-        let fine =
-            status < 500 || (status == 503 && (path == "/readyz" || path == "/health")) || status == 502;
+        let fine = status < 500 || (status == 503 && (path == "/readyz" || path == "/health")) || status == 502;
         assert!(fine, "request {n} of seed {seed}: {method} {}: {answer:?}", built.url());
         if status >= 400 && path != "/health" {
             assert!(answer.json["code"].is_string(), "request {n}: {method} {}: {answer:?}", built.url());
