@@ -54,7 +54,7 @@ impl Project {
 }
 
 /// Where and how the ledger is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// SQLite file, relative to the project file; or the address of a PostgreSQL database (`postgres://…`).
     pub path: String,
@@ -64,6 +64,26 @@ pub struct StoreOptions {
     pub busy_timeout: Duration,
     /// Whose part of a PostgreSQL store it is; empty: the only one's.
     pub tenant: String,
+}
+
+impl StoreOptions {
+    /// Whether it is the address of a PostgreSQL database, and not a file.
+    pub fn is_postgres(&self) -> bool {
+        self.path.starts_with("postgres://") || self.path.starts_with("postgresql://")
+    }
+}
+
+impl std::fmt::Debug for StoreOptions {
+    /// Without the address of a database: it may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = if self.is_postgres() { "postgres://…" } else { &self.path };
+        f.debug_struct("StoreOptions")
+            .field("path", &path)
+            .field("max_size", &self.max_size)
+            .field("busy_timeout", &self.busy_timeout)
+            .field("tenant", &self.tenant)
+            .finish()
+    }
 }
 
 /// How `serve` serves.

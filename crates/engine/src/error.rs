@@ -122,6 +122,11 @@ impl Error {
             Self::Store(syncline_store::Error::Locked { .. }) => {
                 Some("another program has the store file open for writing; close it and run again".into())
             }
+            Self::Store(syncline_store::Error::Unreachable { .. }) => Some(
+                "check host, port, user, password and database of the store's address (--store, or store.path in the \
+                 project), and that the server runs; what is recorded stays"
+                    .into(),
+            ),
             Self::Store(syncline_store::Error::Database { .. }) => Some(
                 "look at the store's file, its disk and its permissions, then try again; what is recorded stays".into(),
             ),

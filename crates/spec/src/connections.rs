@@ -10,8 +10,8 @@ use crate::{
     tree::{Scalar, Value},
 };
 
-/// Most connections, and most syncs.
-pub(crate) const NAMED_MAX: usize = 1000;
+/// Most connections, syncs, chains and so on, of each.
+pub(crate) const NAMED_MAX: usize = 20_000;
 
 /// Longest name.
 const NAME_CHARS_MAX: usize = 63;
@@ -143,7 +143,7 @@ fn choice(reader: &mut Reader<'_>, spot: &Spot<'_>, choices: &[&str]) -> Option<
 }
 
 /// A secret. Whatever is wrong with it, it is not repeated.
-fn secret(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<String> {
+pub(crate) fn secret(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<String> {
     let (scalar, text) = match &spot.node.value {
         Value::Scalar(scalar) if !scalar.is_null() => (scalar, scalar.text.as_deref()?),
         _ => {

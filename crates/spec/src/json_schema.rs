@@ -50,7 +50,7 @@ fn group(properties: Map<String, Json>, required: &[&str]) -> Map<String, Json> 
 fn kind(of: &Kind, connectors: &[ConnectorSpec]) -> Map<String, Json> {
     let deeper = |of: &Kind| Json::Object(kind(of, connectors));
     object(match of {
-        Kind::Text | Kind::Sql => text(),
+        Kind::Text | Kind::Secret | Kind::Sql => text(),
         Kind::Integer { min, max } if *max >= i64::MAX as u64 => {
             or_variable(&json!({ "type": "integer", "minimum": min }))
         }

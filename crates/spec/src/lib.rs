@@ -29,21 +29,29 @@
 //! ```
 #![warn(missing_docs)]
 
+mod alerts;
+mod chains;
 mod connections;
 mod destination;
+mod difference;
+mod documents;
 mod expressions;
 mod fields;
 mod from;
 mod json_schema;
 mod keys;
+mod names;
 mod places;
 mod problem;
 mod project;
 mod reader;
 #[cfg(test)]
 mod reference;
+mod reports;
+mod requirements;
 mod scalars;
 mod schedule;
+mod server;
 mod source;
 mod sync;
 mod tables;
@@ -52,6 +60,8 @@ mod tree;
 mod units;
 mod variables;
 
+pub use difference::diff;
+pub use documents::{Definition, DocumentKind, merge};
 pub use json_schema::json_schema;
 pub use places::Places;
 pub use problem::{Place, Problem, Severity, did_you_mean};

@@ -1,31 +1,22 @@
 //! A project: what a file defines, or everything that is wrong with it.
 
-use std::time::Duration;
-
-use syncline_core::{
-    connection::ConnectorSpec,
-    project::{Project, ServerOptions, StoreOptions},
-};
+use syncline_core::{connection::ConnectorSpec, project::Project};
 
 use crate::{
-    connections,
-    keys::{PROJECT, STORE},
+    alerts, chains, connections,
+    documents::Defaults,
+    keys::PROJECT,
+    names::Names,
     places::{Places, START},
     problem::{Place, Problem, Severity},
     reader::{Reader, Record, Spot},
-    schedule, sync,
-    tree::{self, Node},
+    reports, schedule, server, sync,
+    tree::{self, Node, Value},
     variables::{Environment, Variables},
 };
 
 /// Largest project file.
-pub const FILE_BYTES_MAX: usize = 1 << 20;
-
-/// Where the store is, unless the project says otherwise.
-const STORE_PATH: &str = ".syncline/store.db";
-
-/// How long a writer waits for another, unless the project says otherwise.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub const FILE_BYTES_MAX: usize = 8 << 20;
 
 /// A project file that was read.
 #[derive(Debug, Clone)]
@@ -36,7 +27,9 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Where everything stands in it.
     pub places: Places,
-    file: String,
+    pub(crate) file: String,
+    /// What syncs that are defined elsewhere are given, too.
+    pub(crate) defaults: Defaults,
 }
 
 impl Loaded {
@@ -98,7 +91,7 @@ pub fn decode<'b>(file_name: &str, bytes: &'b [u8]) -> Result<&'b str, Problem> 
 ///
 /// # Errors
 /// Every error and warning, in the file's order; there is at least one error among them. For text that is not YAML,
-/// or has more than 1 MiB, this is one problem.
+/// or has more than 8 MiB, this is one problem.
 pub fn parse(
     file_name: &str,
     text: &str,
@@ -114,59 +107,70 @@ pub fn parse(
     };
     let mut reader = Reader::new(file_name, text);
     reader.prepare(&mut Variables::new(environment), &mut root, "", START);
-    let project = project(&mut reader, &root, connectors);
+    let project = project(&mut reader, &root, connectors, environment);
     let (problems, places) = reader.finish();
     match project {
         Some(project) if problems.iter().all(|p| p.severity == Severity::Warning) => {
-            Ok(Loaded { project, warnings: problems, places, file: file_name.to_owned() })
+            let (file, defaults) = (file_name.to_owned(), Defaults::of(root));
+            Ok(Loaded { project, warnings: problems, places, file, defaults })
         }
         _ => Err(problems),
     }
 }
 
 /// `None` when the file is not a project at all, which is then reported.
-fn project(reader: &mut Reader<'_>, root: &Node, connectors: &[ConnectorSpec]) -> Option<Project> {
+fn project(
+    reader: &mut Reader<'_>,
+    root: &Node,
+    connectors: &[ConnectorSpec],
+    environment: &dyn Environment,
+) -> Option<Project> {
     let spot = Spot { path: String::new(), key: START, node: root };
     let record = reader.record(&spot, &PROJECT)?;
     let named = record.get("connections").map(|spot| connections::read(reader, &spot, connectors));
     let named = named.unwrap_or_default();
     let defaults = record.get("defaults").map(|spot| schedule::defaults(reader, &spot)).unwrap_or_default();
-    let syncs =
-        record.get("syncs").map(|spot| sync::read(reader, &spot, &named, &defaults)).unwrap_or_default();
-    let store = store(reader, &record);
+    let syncs = record.get("syncs").map(|spot| sync::read(reader, &spot, &named, &defaults));
+    let names = Names {
+        connections: names_in(&record, "connections"),
+        syncs: names_in(&record, "syncs"),
+        chains: names_in(&record, "chains"),
+        reports: names_in(&record, "reports"),
+        receivers: names_in(&record, "receivers"),
+    };
+    let chains = record.get("chains").map(|spot| chains::read(reader, &spot, &names));
+    let reports = record.get("reports").map(|spot| reports::read(reader, &spot, &names, environment));
+    let alerts = record.get("alerts").map(|spot| alerts::read(reader, &spot, &names));
+    let mail = record.side_gives("server", "mail") == Some(true);
+    let receivers = record.get("receivers").map(|spot| alerts::receivers(reader, &spot, mail));
+    let server = record.get("server").map(|spot| server::read(reader, &spot, &names)).unwrap_or_default();
+    let store = server::store(reader, record.get("store"));
     Some(Project {
         connections: named.into_iter().filter_map(|n| n.connection).collect(),
-        syncs,
-        chains: Vec::new(),
-        reports: Vec::new(),
-        alerts: Vec::new(),
-        receivers: Vec::new(),
+        syncs: syncs.unwrap_or_default(),
+        chains: chains.unwrap_or_default(),
+        reports: reports.unwrap_or_default(),
+        alerts: alerts.unwrap_or_default(),
+        receivers: receivers.unwrap_or_default(),
         store,
-        server: ServerOptions::default(),
+        server,
     })
 }
 
-fn store(reader: &mut Reader<'_>, project: &Record<'_>) -> StoreOptions {
-    let mut store = StoreOptions {
-        path: STORE_PATH.to_owned(),
-        max_size: None,
-        busy_timeout: BUSY_TIMEOUT,
-        tenant: String::new(),
-    };
-    if let Some(record) = project.get("store").and_then(|spot| reader.record(&spot, &STORE)) {
-        store.path = record.text(reader, "path").unwrap_or(store.path);
-        store.max_size = record.size(reader, "max_size");
-        store.busy_timeout = record.duration(reader, "busy_timeout").unwrap_or(store.busy_timeout);
+/// The names that a map of the file gives, whether or not what they name can be read.
+fn names_in<'t>(project: &Record<'t>, key: &str) -> Vec<&'t str> {
+    match project.get(key).map(|spot| &spot.node.value) {
+        Some(Value::Map(entries)) => entries.iter().map(|entry| entry.key.as_str()).collect(),
+        _ => Vec::new(),
     }
-    store
 }
 
-fn too_large(file: &str, bytes: usize) -> Option<Problem> {
+pub(crate) fn too_large(file: &str, bytes: usize) -> Option<Problem> {
     let message = format!("the file has {bytes} bytes; at most {FILE_BYTES_MAX} are allowed");
     (bytes > FILE_BYTES_MAX).then(|| fatal(file, START, message, None))
 }
 
-fn fatal(file: &str, place: Place, message: String, hint: Option<String>) -> Problem {
+pub(crate) fn fatal(file: &str, place: Place, message: String, hint: Option<String>) -> Problem {
     let Place { line, column } = place;
     Problem {
         file: file.to_owned(),

@@ -5,7 +5,7 @@ use syncline_core::expr::Expr;
 use crate::{
     keys::{Kind, Shape, Words},
     places::{Places, child, item},
-    problem::{Place, Problem, Severity, nearest},
+    problem::{Place, Problem, Severity, any_of, nearest},
     tree::{Entry, Node, Value},
     variables::Variables,
 };
@@ -20,7 +20,6 @@ pub(crate) struct Reader<'f> {
     pub(crate) places: Places,
     problems: Vec<Problem>,
     dropped: usize,
-    scheduled: bool,
 }
 
 /// A value, where it is, and what it is called.
@@ -34,7 +33,7 @@ pub(crate) struct Spot<'t> {
 
 impl<'f> Reader<'f> {
     pub(crate) fn new(file: &'f str, text: &'f str) -> Self {
-        Self { file, text, places: Places::default(), problems: Vec::new(), dropped: 0, scheduled: false }
+        Self { file, text, places: Places::default(), problems: Vec::new(), dropped: 0 }
     }
 
     pub(crate) fn error(&mut self, at: Place, path: &str, message: impl Into<String>, hint: Option<String>) {
@@ -69,16 +68,6 @@ impl<'f> Reader<'f> {
         let same = |p: &Problem| p.place() == problem.place() && p.message == problem.message;
         if !self.problems.iter().any(same) {
             self.problems.push(problem);
-        }
-    }
-
-    /// Says once per file that nothing runs schedules.
-    pub(crate) fn note_schedule(&mut self, spot: &Spot<'_>) {
-        if !std::mem::replace(&mut self.scheduled, true) {
-            let message = "schedules run under `syncline serve`, which is not in this version";
-            let hint = "until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says"
-                .to_owned();
-            self.warning(spot.key, &spot.path, message, Some(hint));
         }
     }
 
@@ -255,6 +244,14 @@ impl<'t> Record<'t> {
         self.get(name).is_some()
     }
 
+    /// Reports a map that has none or several of `keys` (`rows, fresh and synced`), unless one of them is misspelt.
+    pub(crate) fn exactly_one(&self, reader: &mut Reader<'_>, keys: &str) {
+        if !self.meant.iter().any(|key| keys.split([',', ' ']).any(|k| k == *key)) {
+            let message = format!("{} needs exactly one of {keys}", named(&self.spot.path));
+            reader.error(self.spot.key, &self.spot.path, message, None);
+        }
+    }
+
     /// Whether the map under `side` has this key; `None` when there is no map.
     pub(crate) fn side_gives(&self, side: &str, name: &str) -> Option<bool> {
         match &self.get(side)?.node.value {
@@ -304,6 +301,17 @@ impl<'t> Record<'t> {
             reader.error(spot.node.place, &spot.path, message, None);
         }
         Some(duration)
+    }
+
+    /// An address with one of these beginnings. It may hold a secret, so it is not repeated.
+    pub(crate) fn address(&self, reader: &mut Reader<'_>, name: &str, schemes: &[&str]) -> Option<String> {
+        let (text, spot) = (self.text(reader, name)?, self.get(name)?);
+        if schemes.iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme)) {
+            return Some(text);
+        }
+        let message = format!("{} must begin with {}", spot.path, any_of(schemes));
+        reader.error(spot.node.place, &spot.path, message, None);
+        None
     }
 
     /// One of the words that the table allows.

@@ -1,8 +1,9 @@
 //! `docs/project-file.md` says what the tables say: its rows are theirs, word for word.
 
 use crate::keys::{
-    ADOPT, CONNECTION, DEFAULTS, DELETES, FIELD, FROM, GUARD, KEY, Key, Kind, PROJECT, ROUTE, SCHEDULE,
-    STORE, SYNC, Shape, TO, TOMBSTONE,
+    ADOPT, ALERT, ALL, CHAIN, CHECK, CONNECTION, DEFAULTS, DELETES, FIELD, FRESH, FROM, GUARD, HTTP, KEY,
+    Key, Kind, MAIL, PROJECT, RECEIVER, REPORT, RETENTION, ROUTE, ROWS, SCHEDULE, SERVER, SLACK, SQL, STEP,
+    STORE, SYNC, SYNCED, Shape, TLS, TO, TOMBSTONE, WEBHOOK,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/project-file.md");
@@ -22,7 +23,25 @@ static SECTIONS: &[(&str, &Shape)] = &[
     ("### `route`", &ROUTE),
     ("### `adopt`", &ADOPT),
     ("### `schedule`", &SCHEDULE),
+    ("#### `misfire`", &ALL),
     ("## `defaults`", &DEFAULTS),
+    ("## `chains`", &CHAIN),
+    ("### `steps`", &STEP),
+    ("#### `sql`", &SQL),
+    ("#### `check`", &CHECK),
+    ("##### `rows`", &ROWS),
+    ("##### `fresh`", &FRESH),
+    ("##### `synced`", &SYNCED),
+    ("#### `http`", &HTTP),
+    ("## `reports`", &REPORT),
+    ("## `alerts`", &ALERT),
+    ("## `receivers`", &RECEIVER),
+    ("### `webhook`", &WEBHOOK),
+    ("### `slack`", &SLACK),
+    ("## `server`", &SERVER),
+    ("### `tls`", &TLS),
+    ("### `retention`", &RETENTION),
+    ("### `mail`", &MAIL),
     ("## `store`", &STORE),
 ];
 
@@ -37,7 +56,7 @@ fn row(key: &Key) -> String {
 
 fn kind(of: &Kind) -> String {
     match of {
-        Kind::Text => "text".to_owned(),
+        Kind::Text | Kind::Secret => "text".to_owned(),
         Kind::Sql => "SQL".to_owned(),
         Kind::Integer { min, max } if *max >= i64::MAX as u64 => format!("whole number from {min}"),
         Kind::Integer { min, max } => format!("whole number, {min} to {max}"),
@@ -101,7 +120,8 @@ fn its_examples_are_read() {
     struct Anything;
     impl crate::Environment for Anything {
         fn variable(&self, name: &str) -> Option<String> {
-            Some(format!("value of {name}"))
+            let scheme = if name.starts_with("SMTP") { "smtp" } else { "https" };
+            Some(format!("{scheme}://value-of/{name}"))
         }
         fn file(&self, _: &str) -> Result<String, String> {
             Ok("value of a file".into())

@@ -108,7 +108,7 @@ impl Reader<'_> {
 
     /// What every text must be, whatever it is for. Never repeats the text.
     pub(crate) fn check_text(&mut self, spot: &Spot<'_>, text: &str) -> bool {
-        let filled = matches!(&spot.node.value, Value::Scalar(scalar) if scalar.filled);
+        let filled = self.is_filled(spot);
         let message = if text.trim().is_empty() && filled {
             "is empty when its variables are filled in"
         } else if text.trim().is_empty() {
@@ -124,26 +124,31 @@ impl Reader<'_> {
 
     /// Texts, at least one, each once.
     pub(crate) fn texts(&mut self, spot: &Spot<'_>) -> Option<Vec<String>> {
+        let texts: Vec<String> = self.texts_at(spot).into_iter().map(|(_, text)| text).collect();
+        (!texts.is_empty()).then_some(texts)
+    }
+
+    /// Texts, each once and with its place; empty when that was reported.
+    pub(crate) fn texts_at<'t>(&mut self, spot: &Spot<'t>) -> Vec<(Spot<'t>, String)> {
         if let Value::Scalar(scalar) = &spot.node.value
             && !scalar.is_null()
         {
             let hint = format!("write [{}] for a list of one", echo(&scalar.written).trim_matches('"'));
             self.wrong_with(spot, "must be a list of names", Some(hint));
-            return None;
+            return Vec::new();
         }
-        let items = self.items(spot, "names")?;
         let mut seen = BTreeSet::new();
         let mut texts = Vec::new();
-        for item in &items {
-            let Some(text) = self.text(item) else { continue };
+        for item in self.items(spot, "names").unwrap_or_default() {
+            let Some(text) = self.text(&item) else { continue };
             if seen.insert(text.clone()) {
-                texts.push(text);
+                texts.push((item, text));
             } else {
-                let message = format!("{} names {} twice", spot.path, self.shown(item));
+                let message = format!("{} names {} twice", spot.path, self.shown(&item));
                 self.error(item.node.place, &item.path, message, None);
             }
         }
-        (!texts.is_empty()).then_some(texts)
+        texts
     }
 
     /// The value in quotes as it stands in the file.
@@ -152,6 +157,11 @@ impl Reader<'_> {
             Value::Scalar(scalar) => echo(&scalar.written),
             _ => spot.node.describe().to_owned(),
         }
+    }
+
+    /// Whether the value came from variables: then it is not repeated, nor what others say about it.
+    pub(crate) fn is_filled(&self, spot: &Spot<'_>) -> bool {
+        matches!(&spot.node.value, Value::Scalar(scalar) if scalar.filled)
     }
 
     pub(crate) fn boolean(&mut self, spot: &Spot<'_>) -> Option<bool> {

@@ -1,22 +1,28 @@
-//! Schedules: when a sync runs and what is different then, with defaults that a sync overrides by name, key by key.
-//!
-//! Nothing starts them yet, so their syntax is checked lightly and the user is told once.
+//! Schedules: when a sync or a chain runs and what is different then, with defaults that a sync overrides by name, key by
+//! key.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use syncline_core::sync::{Mode, Schedule, Write};
+use syncline_core::{
+    calendar,
+    schedule::{Misfire, Overlap},
+    sync::{Mode, Schedule, Write},
+};
 
 use crate::{
     connections::check_name,
     destination::Destination,
-    keys::{DEFAULTS, SCHEDULE},
-    problem::did_you_mean,
+    keys::{ALL, DEFAULTS, MISFIRES, SCHEDULE},
+    problem::{did_you_mean, nearest},
     reader::{Reader, Record, Spot},
     tree::Value,
 };
 
-/// Most schedules of a sync, and most defaults.
+/// Most schedules of a sync or chain, and most defaults.
 const SCHEDULES_MAX: usize = 100;
+
+/// Runs for times that were missed, unless `all` says how many.
+const ALL_MAX: u32 = 100;
 
 /// A schedule as far as one entry gives it.
 #[derive(Debug)]
@@ -30,6 +36,9 @@ pub(crate) struct Draft<'t> {
     lookback: Option<f64>,
     prepurge: Option<bool>,
     reindex: Option<bool>,
+    misfire: Option<Misfire>,
+    overlap: Option<Overlap>,
+    jitter: Option<Duration>,
     enabled: Option<bool>,
 }
 
@@ -46,7 +55,6 @@ pub(crate) fn defaults<'t>(reader: &mut Reader<'_>, spot: &Spot<'t>) -> Vec<Draf
     let Some(spot) = reader.record(spot, &DEFAULTS).and_then(|record| record.get("schedule")) else {
         return Vec::new();
     };
-    reader.note_schedule(&spot);
     let items = reader.items(&spot, "schedules").unwrap_or_default();
     let drafts = drafts(reader, &spot, &items);
     for draft in drafts.iter().filter(|draft| !draft.record.gives("name")) {
@@ -84,10 +92,33 @@ pub(crate) fn read(
         check_mode(reader, sync, &[draft], &schedule, means);
         schedules.push(schedule);
     }
-    if let Some(spot) = sync.get("schedule") {
-        reader.note_schedule(&spot);
-    }
+    check_labels(reader, sync, &schedules);
     schedules
+}
+
+/// Reads the schedules of a chain.
+pub(crate) fn of_chain(reader: &mut Reader<'_>, chain: &Record<'_>) -> Vec<Schedule> {
+    let own = chain.get("schedule").map(|spot| own(reader, &spot)).unwrap_or_default();
+    for draft in &own {
+        for spot in ["mode", "lookback", "prepurge", "reindex"].iter().filter_map(|key| draft.record.get(key))
+        {
+            reader.error(spot.key, &spot.path, format!("{} is for syncs only", spot.path), None);
+        }
+    }
+    let schedules: Vec<Schedule> = own.iter().map(|draft| join(reader, &[draft], &[])).collect();
+    check_labels(reader, chain, &schedules);
+    schedules
+}
+
+/// What ran is remembered by a schedule's name, or else by its time.
+fn check_labels(reader: &mut Reader<'_>, of: &Record<'_>, schedules: &[Schedule]) {
+    let mut seen = BTreeSet::new();
+    let unnamed = schedules.iter().filter(|s| s.name.is_none() && (s.every.is_some() || s.cron.is_some()));
+    let twice = unnamed.map(Schedule::label).find(|label| !seen.insert(label.clone()));
+    if let (Some(_), Some(spot)) = (twice, of.get("schedule")) {
+        let message = format!("{} has the same time twice", spot.path);
+        reader.error(spot.key, &spot.path, message, Some("give these schedules names".to_owned()));
+    }
 }
 
 /// One schedule or a list of them.
@@ -135,12 +166,18 @@ fn draft<'t>(reader: &mut Reader<'_>, spot: &Spot<'t>) -> Option<Draft<'t>> {
     Some(Draft {
         name,
         every: record.interval(reader, "every"),
-        cron: checked(reader, &record, "cron", looks_like_cron, CRON),
-        zone: checked(reader, &record, "zone", looks_like_zone, ZONE),
+        cron: cron(reader, &record),
+        zone: zone(reader, &record),
         mode,
         lookback: record.number(reader, "lookback"),
         prepurge: record.boolean(reader, "prepurge"),
         reindex: record.boolean(reader, "reindex"),
+        misfire: record.get("misfire").and_then(|spot| misfire(reader, &spot)),
+        overlap: record.word(reader, "overlap").map(|word| match word {
+            "queue" => Overlap::Queue,
+            _ => Overlap::Skip,
+        }),
+        jitter: record.duration(reader, "jitter"),
         enabled: record.boolean(reader, "enabled"),
         record,
     })
@@ -178,8 +215,10 @@ fn join(reader: &mut Reader<'_>, layers: &[&Draft<'_>], defaults: &[Draft<'_>]) 
         lookback,
         prepurge: flag(|d| d.prepurge).unwrap_or(false),
         reindex: flag(|d| d.reindex).unwrap_or(false),
+        misfire: layers.iter().find_map(|d| d.misfire).unwrap_or(Misfire::Latest),
+        overlap: layers.iter().find_map(|d| d.overlap).unwrap_or(Overlap::Skip),
+        jitter: layers.iter().find_map(|d| d.jitter),
         enabled: flag(|d| d.enabled).unwrap_or(true),
-        ..Schedule::EMPTY
     }
 }
 
@@ -225,35 +264,61 @@ fn check_mode(
     reader.error(at, if own { &spot.path } else { &sync.spot.path }, message, Some(hint));
 }
 
-const CRON: &str = "must have five fields: minute, hour, day of month, month, day of week";
-const ZONE: &str = "must be an IANA time zone, such as Europe/Berlin or UTC";
-
-/// A text that looks as it must.
-fn checked(
-    reader: &mut Reader<'_>,
-    record: &Record<'_>,
-    name: &str,
-    looks: fn(&str) -> bool,
-    must: &str,
-) -> Option<String> {
-    let text = record.text(reader, name)?;
-    if !looks(&text) {
-        reader.wrong(&record.get(name)?, must);
-        return None;
+/// A pattern that comes at some time.
+fn cron(reader: &mut Reader<'_>, record: &Record<'_>) -> Option<String> {
+    let (text, spot) = (record.text(reader, "cron")?, record.get("cron")?);
+    let Err(why) = calendar::check_cron(&text) else { return Some(text) };
+    if reader.is_filled(&spot) {
+        // The parser's words may quote the values of the variables.
+        reader.wrong(&spot, "must be a cron pattern when its variables are filled in");
+    } else if why.starts_with("must ") {
+        reader.wrong(&spot, &why);
+    } else {
+        let message = format!("{} {} {why}", spot.path, reader.shown(&spot));
+        reader.error(spot.node.place, &spot.path, message, None);
     }
-    Some(text)
+    None
 }
 
-fn looks_like_cron(text: &str) -> bool {
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?' | '#');
-    fields.len() == 5 && fields.iter().all(|f| f.chars().all(valid))
+/// A zone of the database that is part of the program.
+fn zone(reader: &mut Reader<'_>, record: &Record<'_>) -> Option<String> {
+    let (text, spot) = (record.text(reader, "zone")?, record.get("zone")?);
+    if calendar::zone(&text).is_ok() {
+        return Some(text);
+    }
+    let hint = like(&text).filter(|_| !reader.is_filled(&spot)).map(|zone| format!("did you mean {zone:?}?"));
+    reader.wrong_with(&spot, "must be an IANA time zone, such as Europe/Berlin or UTC", hint);
+    None
 }
 
-fn looks_like_zone(text: &str) -> bool {
-    let part = |p: &str| {
-        p.starts_with(|c: char| c.is_ascii_alphabetic())
-            && p.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'))
+/// The zone that was probably meant: another one of the same region, or of a city without its region.
+fn like(text: &str) -> Option<String> {
+    let zones = calendar::zones();
+    let region = |zone: &str| zone.split_once('/').map(|(region, _)| region.to_lowercase());
+    let near = match region(text) {
+        Some(wanted) => {
+            nearest(text, zones.iter().map(String::as_str).filter(|z| region(z).as_ref() == Some(&wanted)))
+        }
+        None => {
+            let city = text.replace(' ', "_").to_lowercase();
+            zones
+                .iter()
+                .map(String::as_str)
+                .find(|z| z.to_lowercase().rsplit('/').next() == Some(city.as_str()))
+        }
     };
-    text.split('/').all(part)
+    near.map(ToOwned::to_owned)
+}
+
+/// A word, or `{ all: 10 }`.
+fn misfire(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<Misfire> {
+    if matches!(spot.node.value, Value::Map(_)) {
+        let most = reader.record(spot, &ALL)?.integer(reader, "all")?;
+        return Some(Misfire::All(u32::try_from(most).unwrap_or(u32::MAX)));
+    }
+    Some(match reader.word(spot, &MISFIRES)? {
+        "skip" => Misfire::Skip,
+        "all" => Misfire::All(ALL_MAX),
+        _ => Misfire::Latest,
+    })
 }

@@ -39,7 +39,7 @@ pub(crate) fn read(
 }
 
 /// Reads every part before it gives up on any, so that all of them report their problems.
-fn sync(
+pub(crate) fn sync(
     reader: &mut Reader<'_>,
     spot: &Spot<'_>,
     name: &str,

@@ -51,14 +51,20 @@ type Looked = Result<String, (String, Option<String>)>;
 
 /// Fills variables in; each is asked for once.
 pub(crate) struct Variables<'e> {
-    environment: &'e dyn Environment,
+    /// `None`: this text has no variables.
+    environment: Option<&'e dyn Environment>,
     known: BTreeMap<String, Looked>,
     total: usize,
 }
 
 impl<'e> Variables<'e> {
     pub(crate) fn new(environment: &'e dyn Environment) -> Self {
-        Self { environment, known: BTreeMap::new(), total: 0 }
+        Self { environment: Some(environment), known: BTreeMap::new(), total: 0 }
+    }
+
+    /// For texts in which a variable is an error.
+    pub(crate) fn refused() -> Self {
+        Self { environment: None, known: BTreeMap::new(), total: 0 }
     }
 
     pub(crate) fn fill(&mut self, written: &str) -> Filled {
@@ -116,9 +122,15 @@ impl<'e> Variables<'e> {
     }
 
     fn ask(&self, name: &str) -> Looked {
+        let Some(environment) = self.environment else {
+            return Err((
+                format!("{} has no meaning here: variables are for project files", shown(name)),
+                Some("write $${ for the text ${ itself".to_owned()),
+            ));
+        };
         let value = match name.split_once(':') {
-            None => self.variable(name)?,
-            Some(("file", path)) => self.file(path)?,
+            None => variable(environment, name)?,
+            Some(("file", path)) => file(environment, path)?,
             Some(("secret", _)) => {
                 return Err((
                     format!(
@@ -145,44 +157,42 @@ impl<'e> Variables<'e> {
         }
         Ok(value)
     }
-
-    fn variable(&self, name: &str) -> Looked {
-        let mut chars = name.chars();
-        let valid = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !valid {
-            return Err((
-                format!("{} is not a variable", shown(name)),
-                Some("a name is made of letters, digits and _; write $${ for the text ${ itself".to_owned()),
-            ));
-        }
-        self.environment.variable(name).ok_or_else(|| {
-            (
-                format!("the environment variable {} is not set", short(name)),
-                Some("set it, or read a file with ${file:path}".to_owned()),
-            )
-        })
-    }
-
-    fn file(&self, path: &str) -> Looked {
-        if path.trim().is_empty() {
-            return Err(("${file:} names no file".to_owned(), None));
-        }
-        let mut text = self
-            .environment
-            .file(path)
-            .map_err(|why| (format!("the file {} cannot be read: {why}", echo(path)), None))?;
-        // One line end, not all white space: editors add exactly one, and a secret may end in a space.
-        if text.ends_with('\n') {
-            text.pop();
-            if text.ends_with('\r') {
-                text.pop();
-            }
-        }
-        Ok(text)
-    }
 }
 
+fn variable(environment: &dyn Environment, name: &str) -> Looked {
+    let mut chars = name.chars();
+    let valid = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !valid {
+        return Err((
+            format!("{} is not a variable", shown(name)),
+            Some("a name is made of letters, digits and _; write $${ for the text ${ itself".to_owned()),
+        ));
+    }
+    environment.variable(name).ok_or_else(|| {
+        (
+            format!("the environment variable {} is not set", short(name)),
+            Some("set it, or read a file with ${file:path}".to_owned()),
+        )
+    })
+}
+
+fn file(environment: &dyn Environment, path: &str) -> Looked {
+    if path.trim().is_empty() {
+        return Err(("${file:} names no file".to_owned(), None));
+    }
+    let mut text = environment
+        .file(path)
+        .map_err(|why| (format!("the file {} cannot be read: {why}", echo(path)), None))?;
+    // One line end, not all white space: editors add exactly one, and a secret may end in a space.
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
 /// A name as it is, unless it is longer than any name.
 fn short(name: &str) -> Cow<'_, str> {
     if name.len() <= NAME_BYTES_MAX { Cow::Borrowed(name) } else { Cow::Owned(echo(name)) }

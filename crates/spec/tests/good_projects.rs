@@ -44,11 +44,7 @@ fn the_design_s_example() {
     assert_eq!(sync.fields[3].direction, Direction::Both);
     assert!(matches!(&sync.fields[4].from, Origin::Expression(e) if e.text() == "owner_email.lowerAscii()"));
     assert_eq!((sync.routes[0].when.text(), sync.batch), ("budget_amount >= 1000000", 500));
-    assert_eq!(
-        problems(DESIGN),
-        "p.yaml:25:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start \
-         `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says\n"
-    );
+    assert_eq!(problems(DESIGN), "");
     // Neither the project nor anything in it shows a secret.
     assert!(!format!("{loaded:?}").contains("hunter2"));
 }

@@ -1,6 +1,7 @@
 //! Project files as people write them, and as they should not.
 
 mod bad_input;
+mod documents;
 mod fingerprint;
 mod fuzz;
 #[expect(clippy::print_stdout, reason = "who repeats a run needs its seed")]
@@ -9,5 +10,6 @@ mod fuzzing;
 mod good_projects;
 mod problems;
 mod schema;
+mod service;
 mod tables;
 mod world;

@@ -79,11 +79,15 @@ fn malformed_yaml_is_one_problem() {
 fn the_top_level() {
     check(
         "- a\n",
-        &["1:1: a project must be a map with the keys connections, syncs, defaults, store, not a list"],
+        &[
+            "1:1: a project must be a map with the keys connections, syncs, defaults, store, chains, reports, alerts, receivers, server, not a list",
+        ],
     );
     check(
         "hello\n",
-        &[r#"1:1: a project must be a map with the keys connections, syncs, defaults, store, not "hello""#],
+        &[
+            r#"1:1: a project must be a map with the keys connections, syncs, defaults, store, chains, reports, alerts, receivers, server, not "hello""#,
+        ],
     );
     check(
         "{}\n",
@@ -634,15 +638,12 @@ fn routes() {
 fn schedules() {
     check_sync(
         "    schedule: [{ every: 15m }, { cron: '0 3 * * MON', zone: Europe/Berlin, mode: full }]\n",
-        &[
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
-        ],
+        &[],
     );
     check_sync(
         "    schedule: { every: 0s, cron: '* * *', zone: 'Mars Base' }\n",
         &[
             "6:5: syncs.s.schedule needs exactly one of every and cron",
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
             "6:24: syncs.s.schedule.every must be more than nothing",
             r#"6:34: syncs.s.schedule.cron must have five fields: minute, hour, day of month, month, day of week, not "* * *""#,
             r#"6:49: syncs.s.schedule.zone must be an IANA time zone, such as Europe/Berlin or UTC, not "Mars Base""#,
@@ -651,7 +652,6 @@ fn schedules() {
     check_sync(
         "    schedule: { every: 1h, zone: UTC, mode: ful }\n",
         &[
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
             "6:28: syncs.s.schedule.zone is for cron only",
             r#"6:45: syncs.s.schedule.mode must be full or incremental, not "ful"; did you mean "full"?"#,
         ],
@@ -659,8 +659,7 @@ fn schedules() {
     check_sync(
         "    schedule: daily\n",
         &[
-            "6:5: warning: schedules run under `syncline serve`, which is not in this version; until then, start `syncline run` from cron or a timer; with `--schedule NAME` it runs as that schedule says",
-            r#"6:15: syncs.s.schedule must be a map with the keys name, every, cron, zone, mode, lookback, prepurge, reindex, enabled, not "daily""#,
+            r#"6:15: syncs.s.schedule must be a map with the keys name, every, cron, zone, mode, lookback, prepurge, reindex, misfire, overlap, jitter, enabled, not "daily""#,
         ],
     );
 }

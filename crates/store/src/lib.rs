@@ -1,6 +1,6 @@
 //! What Syncline remembers: ledger, intents, cursors, runs, parked and held records.
 //!
-//! One trait, [`Store`]; one implementation per database ([`sqlite`]) and one in [`memory`] for tests and simulation; one
+//! One trait, [`Store`]; one implementation per database ([`sqlite`], [`postgres`]) and one in [`memory`] for tests and simulation; one
 //! [`conformance`] suite. The store decides nothing: it keeps facts, in transactions, and refuses writes of an old epoch.
 //!
 //! Deliberately absent: knowledge of connectors, clocks (times come in), retries.
@@ -9,6 +9,7 @@
 pub mod conformance;
 pub mod facts;
 pub mod memory;
+pub mod postgres;
 mod rules;
 pub mod service;
 pub mod sqlite;
@@ -32,15 +33,13 @@ pub enum Error {
         holder: String,
     },
     /// The lease was taken over; nothing was written.
-    #[error(
-        "the lease of sync {sync:?} was taken over by a newer process (epoch {found}, ours is {ours}); nothing was written"
-    )]
+    #[error("the lease of sync {sync:?} {}; nothing was written", lost(*.ours, *.found))]
     Stale {
         /// The sync.
         sync: String,
         /// Epoch of our lease.
         ours: u64,
-        /// Epoch in the store.
+        /// Epoch in the store; ours: nobody took it over yet, but this process could not renew it in time.
         found: u64,
     },
     /// The store is locked by another process longer than we wait.
@@ -61,6 +60,15 @@ pub enum Error {
         /// File or address.
         place: String,
     },
+    /// The database of the store does not answer or does not let us in. What was being written may have been recorded:
+    /// the answer to a commit can get lost.
+    #[error("store {place}: {message}")]
+    Unreachable {
+        /// File or address.
+        place: String,
+        /// Why.
+        message: String,
+    },
     /// Anything else the database says.
     #[error("store {place}: {message}")]
     Database {
@@ -71,13 +79,22 @@ pub enum Error {
     },
 }
 
+/// How a lease was lost.
+fn lost(ours: u64, found: u64) -> String {
+    if ours == found {
+        return format!("(epoch {ours}) could not be renewed in time");
+    }
+    format!("was taken over by a newer process (epoch {found}, ours is {ours})")
+}
+
 /// The right to write for one sync, until a newer lease is claimed. Dropping it gives up the claim.
 pub struct Lease {
     /// The sync.
     pub sync: String,
     /// Rises at each claim; every write checks it.
     pub epoch: u64,
-    /// What keeps others out while this process lives (for SQLite: a locked file).
+    /// What keeps others out while this process lives (for SQLite: a locked file; for PostgreSQL: a
+    /// row that is renewed).
     pub guard: Box<dyn Send + Sync>,
 }
 

@@ -2,4 +2,5 @@
 
 mod equivalence;
 mod memory;
+mod postgres;
 mod sqlite;

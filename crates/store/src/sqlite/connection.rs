@@ -132,7 +132,7 @@ impl Connections {
 }
 
 /// Runs `work` where it may block, and waits for it. When the waiting is given up, the work still ends by itself, whole.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     place: String,
     work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Error> {

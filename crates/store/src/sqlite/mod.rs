@@ -14,6 +14,7 @@ mod fault;
 mod intents;
 mod lease;
 mod ledger;
+mod listing;
 mod migrate;
 mod parked;
 mod runs;
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_core::{cursor::Cursor, identity::Identity, run::Status, seen::Seen};
 
+pub(crate) use self::listing::{Copied, Listing};
 use self::{
     checkpoint::Prepared,
     codec::Wide,

@@ -51,6 +51,7 @@ fn contenders() -> Vec<Contender> {
     vec![
         Contender::new("sqlite", crate::sqlite::fresh()),
         Contender::new("memory", crate::memory::OnDisk::default()),
+        Contender::new("postgres", crate::postgres::Schema::new()),
     ]
 }
 

@@ -1,6 +1,13 @@
 //! Every key of the format, once: the unknown-key check, the ranges and defaults, the JSON Schema and the reference
 //! (`docs/project-file.md`) all follow from these tables.
 
+mod service;
+
+pub(crate) use service::{
+    ALERT, ALERT_KINDS, ALL, CHAIN, CHECK, FRESH, HTTP, LIMITS_MAX, MAIL, MISFIRES, RECEIVER, REPORT,
+    RETENTION, ROWS, SCHEDULE, SERVER, SLACK, SQL, STEP, SYNCED, TLS, WEBHOOK,
+};
+
 /// A key of a map.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -34,6 +41,8 @@ pub(crate) struct Words {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Text,
+    /// A text that is never shown.
+    Secret,
     Integer {
         min: u64,
         max: u64,
@@ -104,6 +113,25 @@ pub(crate) static PROJECT: Shape = Shape {
         ),
         optional("store", Kind::Shape(&STORE), "", "Where Syncline keeps what it knows about both sides.")
             .also(&["state", "database", "ledger"]),
+        optional(
+            "chains",
+            Kind::Named(&Kind::Shape(&CHAIN)),
+            "",
+            "Steps that depend on each other, by name; they run under `syncline serve`.",
+        )
+        .also(&["workflows", "dags", "pipelines"]),
+        optional("reports", Kind::Named(&Kind::Shape(&REPORT)), "", "What chains render and send, by name."),
+        optional(
+            "alerts",
+            Kind::Named(&Kind::Shape(&ALERT)),
+            "",
+            "Who is told of which change of state, by name.",
+        )
+        .also(&["notifications"]),
+        optional("receivers", Kind::Named(&Kind::Shape(&RECEIVER)), "", "Where alerts go, by name.")
+            .also(&["channels", "notifiers"]),
+        optional("server", Kind::Shape(&SERVER), "", "How `syncline serve` serves.")
+            .also(&["serve", "service"]),
     ],
 };
 
@@ -121,18 +149,30 @@ pub(crate) static DEFAULTS: Shape = Shape {
 pub(crate) static STORE: Shape = Shape {
     title: "store",
     keys: &[
-        optional("path", Kind::Text, ".syncline/store.db", "SQLite file, relative to the project file."),
+        optional(
+            "path",
+            Kind::Secret,
+            ".syncline/store.db",
+            "SQLite file, relative to the project file; or the address of a PostgreSQL database, `postgres://…`.",
+        )
+        .also(&["url", "file"]),
+        optional(
+            "tenant",
+            Kind::Text,
+            "",
+            "PostgreSQL only: whose part of the store it is, where several share it; a name.",
+        ),
         optional(
             "max_size",
             Kind::Size,
             "",
-            "The file never grows beyond this; a run that needs more stops with a clear error.",
+            "SQLite only: the file never grows beyond this; a run that needs more stops with a clear error.",
         ),
         optional(
             "busy_timeout",
             Kind::Duration,
             "5s",
-            "How long to wait for another process that writes to the file.",
+            "SQLite only: how long to wait for another process that writes to the file.",
         ),
     ],
 };
@@ -209,7 +249,7 @@ pub(crate) static SYNC: Shape = Shape {
             "schedule",
             Kind::Either(&[Kind::Shape(&SCHEDULE), Kind::List(&Kind::Shape(&SCHEDULE))]),
             "those of `defaults`",
-            "When to run, and what is different then; nothing starts them in this version, see schedule.",
+            "When to run under `syncline serve`, and what is different then.",
         )
         .also(&["schedules"]),
     ],
@@ -466,37 +506,6 @@ pub(crate) static ADOPT: Shape = Shape {
         Kind::Texts,
         "Mapped destination fields that together say which record is which.",
     )],
-};
-
-pub(crate) static SCHEDULE: Shape = Shape {
-    title: "schedule",
-    keys: &[
-        optional("name", Kind::Text, "", "Name, for `run --schedule` and for overriding a default."),
-        optional("every", Kind::Duration, "", "Interval. Exactly one of `every` and `cron` is given."),
-        optional("cron", Kind::Text, "", "Five fields: minute, hour, day of month, month, day of week."),
-        optional("zone", Kind::Text, "UTC", "IANA time zone of `cron`, such as `Europe/Berlin`.")
-            .also(&["timezone", "tz"]),
-        optional("mode", Kind::Words(&MODES), "", "Mode of these runs, where it differs from the sync's."),
-        optional(
-            "lookback",
-            Kind::Number { min: 0.0, max: 1000.0 },
-            "0",
-            "Tables only: an incremental run reads from the last successful start less `every` times this, where that is below the cursor.",
-        ),
-        optional(
-            "prepurge",
-            Kind::Boolean,
-            "false",
-            "Tables only: a full run replaces the table as a whole instead of merging into it.",
-        ),
-        optional(
-            "reindex",
-            Kind::Boolean,
-            "false",
-            "Tables only: the table's indexes are rebuilt after the run.",
-        ),
-        optional("enabled", Kind::Boolean, "true", "Whether it is in force."),
-    ],
 };
 
 pub(crate) static MODES: Words = Words {
