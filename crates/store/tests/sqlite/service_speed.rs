@@ -6,12 +6,9 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use syncline_core::{run::Status, schedule::Overlap};
-use syncline_store::{
-    Store,
-    service::{
-        ClaimId, Decision, Limits, NewOccurrence, OccurrenceEnd, OccurrenceFilter, OccurrenceState,
-        RunFilter, ServiceStore, Subject,
-    },
+use syncline_store::service::{
+    ClaimId, Decision, Limits, NewOccurrence, OccurrenceEnd, OccurrenceFilter, OccurrenceState, RunFilter,
+    ServiceStore, Subject,
 };
 
 use super::fresh;
