@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror test-sdk
+.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror test-sdk test-api
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
@@ -69,3 +69,7 @@ kill-campaign: ## CYCLES=n crashes, errors, delays and kills, then count what is
 test-sdk: ## drive the simulator with Microsoft's own Python client (a large download)
 	@scripts/setup cc python
 	@scripts/test-sdk
+
+test-api: ## send REQUESTS (10,000) requests made from docs/openapi.json by schemathesis to `syncline serve`; needs Python
+	@scripts/setup cc
+	@REQUESTS=$(or $(REQUESTS),10000) SEED=$(SEED) scripts/test-api

@@ -5,6 +5,11 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{run::Status, sync::Mode};
 
+use crate::commands::{alerts::AlertsCommand, report::ReportArgs};
+use crate::service::args::{
+    ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs,
+};
+
 /// Keeps records in one system in agreement with records in another.
 #[derive(Debug, Parser)]
 #[command(
@@ -73,6 +78,31 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Held(HeldCommand),
     Reset(ResetArgs),
+    Serve(ServeArgs),
+    /// Start nothing by schedule for a while
+    ///
+    /// What runs goes on, and so does what people ask for. Works on the store: a service sees it within a moment, and no
+    /// service need run.
+    Pause(PauseArgs),
+    /// Let schedules go on; instants that passed meanwhile do not fire
+    Unpause(PauseArgs),
+    /// Runs of chains: how far they are, and going on from what failed
+    #[command(subcommand)]
+    Chains(ChainsCommand),
+    /// What waits to be started, is being carried out, or was left out
+    #[command(subcommand)]
+    Occurrences(OccurrencesCommand),
+    Apply(ApplyArgs),
+    /// What is stored of definitions: the applied project, and what the API made
+    #[command(subcommand)]
+    Definitions(DefinitionsCommand),
+    Report(ReportArgs),
+    /// What people are told of, and whether messages reach them
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
+    /// Tokens for the API of `syncline serve`
+    #[command(subcommand)]
+    Tokens(TokensCommand),
     Schema(SchemaArgs),
     Sim(SimArgs),
     Demo(DemoArgs),
@@ -328,6 +358,65 @@ pub(crate) struct ResetArgs {
     /// The sync
     #[arg(value_name = "SYNC")]
     pub(crate) sync: String,
+}
+
+/// `tokens …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Make a token and print it, this once
+    ///
+    /// From the first token on, every request needs one. The store keeps a hash only: a token that is lost cannot be shown
+    /// again.
+    Create(TokensCreateArgs),
+    /// Show the tokens, without the tokens themselves
+    List(TokensListArgs),
+    /// Revoke a token, from the next request on
+    Revoke(TokensRevokeArgs),
+}
+
+/// `tokens create`
+#[derive(Debug, Args)]
+pub(crate) struct TokensCreateArgs {
+    /// A name for people; unique among the tokens in force
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// What it may do; each scope includes those before it
+    #[arg(long, value_enum, required = true)]
+    pub(crate) scope: Vec<ScopeArg>,
+
+    /// When it stops working: 90d, 12h; never, unless it is given
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<jiff::Span>,
+}
+
+/// `tokens list`
+#[derive(Debug, Args)]
+pub(crate) struct TokensListArgs {
+    /// One JSON object per token
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tokens revoke`
+#[derive(Debug, Args)]
+pub(crate) struct TokensRevokeArgs {
+    /// Number of the token, as in `syncline tokens list`
+    #[arg(value_name = "TOKEN")]
+    pub(crate) token: u64,
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScopeArg {
+    /// Look at everything
+    Read,
+    /// Start, retry, resume, plan and cancel
+    Run,
+    /// Change definitions and settings; parked records, held deletes
+    Write,
+    /// Make and revoke tokens
+    Admin,
 }
 
 /// Print the JSON Schema of project files, for editors

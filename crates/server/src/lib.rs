@@ -5,4 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod auth;
+pub mod metrics;
 pub mod outside;
+pub mod serve;

@@ -1,1 +1,4 @@
 //! The tests of the server.
+
+mod api;
+mod outside;

@@ -1,0 +1,11 @@
+//! The REST API over real HTTP: every endpoint, good and bad.
+
+mod access;
+mod bounds;
+mod definitions;
+mod describes;
+mod fuzz;
+mod kit;
+mod lists;
+mod resources;
+mod streams;
