@@ -1,6 +1,7 @@
 //! The store in a PostgreSQL database, each test in a schema of its own.
 
 mod tenants;
+mod upgrade;
 
 use std::{
     sync::{
