@@ -1,7 +1,7 @@
 //! Nodes at work: what is due is done once, whatever happens to who does it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -12,13 +12,17 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_core::{
+    counts::Counts,
     project::{Project, ServerOptions},
     run::Status,
     schedule::{Overlap, Schedule},
     sync::Mode,
 };
 use syncline_engine::service::{Control, Done, Executor, Order, StartOptions};
-use syncline_store::service::{Decision, Enqueued, Occurrence, OccurrenceState, Subject};
+use syncline_store::{
+    About, NewRun, RunEnd,
+    service::{Decision, Enqueued, Limits, Occurrence, OccurrenceState, Subject},
+};
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -220,6 +224,36 @@ async fn what_a_killed_node_began_goes_on_elsewhere_within_the_lease_and_ten_sec
     let took = done[0].finished_at.unwrap().duration_since(killed);
     assert!(took.as_secs() <= 40, "{took:?}");
     second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_whole_before_its_node_died_is_not_made_again() {
+    let house = House::new(&project(vec![sync("orders", Vec::new())], Vec::new()), ORDERS);
+    let dead = house.control().await;
+    dead.start(&orders(), &StartOptions::default(), None, "ann").await.unwrap();
+    let store = dead.store();
+    let claims = store.claim_due("dead", &Limits::default(), 1, house.clock_now()).await.unwrap();
+    let about = About { correlation: Some(claims[0].asked.correlation.clone()), ..About::default() };
+    let lease = store.claim("orders", house.clock_now()).await.unwrap();
+    let new = NewRun { mode: Mode::Full, reason: None, about, at: house.clock_now() };
+    let run = store.start_run(&lease, new).await.unwrap();
+    let end = RunEnd {
+        status: Status::Succeeded,
+        counts: Counts::default(),
+        by_stream: BTreeMap::new(),
+        error: None,
+        notes: Vec::new(),
+        at: house.clock_now(),
+    };
+    store.finish_run(&lease, run, end).await.unwrap();
+    drop(lease);
+    // and then it dies, before it says that the occurrence is done
+    let node = house.node("two").await;
+    let done = over(&house, &node.control, &orders(), 1).await;
+    assert_eq!(states(&done), [(OccurrenceState::Done, Some(Status::Succeeded))]);
+    assert_eq!(done[0].attempts, 2);
+    assert_eq!(node.control.store().runs(Some("orders"), None, 10).await.unwrap().len(), 1);
+    node.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
