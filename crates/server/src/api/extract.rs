@@ -45,7 +45,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Given<T> 
             return if bytes.is_empty() {
                 Ok(Self(T::default()))
             } else {
-                Err(Problem::new(Code::TypeUnsupported, "a body needs the header Content-Type: application/json"))
+                Err(Problem::new(
+                    Code::TypeUnsupported,
+                    "a body needs the header Content-Type: application/json",
+                ))
             };
         }
         let Json(value) = Json::from_request(request, state).await?;
@@ -74,7 +77,10 @@ impl<S: Send + Sync> FromRequest<S> for Text {
                 let text = String::from_utf8(bytes.to_vec()).ok().filter(|text| !text.contains('\0'));
                 text.map(Self).ok_or_else(|| Problem::new(Code::BadBody, "the body is not UTF-8 text"))
             }
-            _ => Err(Problem::new(Code::TypeUnsupported, "the body must be application/json or application/yaml")),
+            _ => Err(Problem::new(
+                Code::TypeUnsupported,
+                "the body must be application/json or application/yaml",
+            )),
         }
     }
 }
@@ -87,7 +93,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = AxumQuery::<T>::try_from_uri(&parts.uri);
-        query.map(|AxumQuery(value)| Self(value)).map_err(|error| Problem::new(Code::BadQuery, error.body_text()))
+        query
+            .map(|AxumQuery(value)| Self(value))
+            .map_err(|error| Problem::new(Code::BadQuery, error.body_text()))
     }
 }
 
@@ -99,7 +107,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = AxumPath::<T>::from_request_parts(parts, state).await;
-        path.map(|AxumPath(value)| Self(value)).map_err(|error| Problem::new(Code::BadPath, error.body_text()))
+        path.map(|AxumPath(value)| Self(value))
+            .map_err(|error| Problem::new(Code::BadPath, error.body_text()))
     }
 }
 
@@ -111,9 +120,8 @@ pub(crate) struct Name(pub(crate) String);
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let fits = !text.is_empty()
-            && text.chars().count() <= NAME_CHARS_MAX
-            && !text.chars().any(char::is_control);
+        let fits =
+            !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(char::is_control);
         if fits {
             return Ok(Self(text));
         }
@@ -142,7 +150,11 @@ impl<'de> Deserialize<'de> for Id {
 ///
 /// # Errors
 /// It is not visible ASCII, or longer than `max` bytes.
-pub(crate) fn header_text<'h>(headers: &'h HeaderMap, name: &str, max: usize) -> Result<Option<&'h str>, Problem> {
+pub(crate) fn header_text<'h>(
+    headers: &'h HeaderMap,
+    name: &str,
+    max: usize,
+) -> Result<Option<&'h str>, Problem> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if !text.is_empty() && text.len() <= max => Ok(Some(text)),
@@ -156,12 +168,14 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
 }
 
 async fn bytes(request: Request) -> Result<Bytes, Problem> {
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         return Err(too_large());
     }
     to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|error| {
-        let limit = std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
+        let limit =
+            std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
         if limit { too_large() } else { Problem::new(Code::BadBody, "the body broke off") }
     })
 }

@@ -43,7 +43,8 @@ pub(crate) fn base() -> OpenApi {
     info.license = Some(License::new("MIT OR Apache-2.0"));
     let mut components = Components::new();
     let mut bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    bearer.description = Some("A token of `syncline tokens create`; its scopes are read, run, write, admin.".to_owned());
+    bearer.description =
+        Some("A token of `syncline tokens create`; its scopes are read, run, write, admin.".to_owned());
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
     let mut base = OpenApi::new(info, utoipa::openapi::Paths::new());
     base.components = Some(components);

@@ -118,7 +118,11 @@ impl From<Planned> for RecordShown {
     request_body(content = Wanted, description = "May be left out"),
     responses((status = 200, description = "The plan", body = PlanShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn plan(State(api): State<Api>, Path(sync): Path<Name>, Given(wanted): Given<Wanted>) -> Answer<PlanShown> {
+async fn plan(
+    State(api): State<Api>,
+    Path(sync): Path<Name>,
+    Given(wanted): Given<Wanted>,
+) -> Answer<PlanShown> {
     let limit = wanted.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::new(Code::BadBody, format!("limit is a number from 1 to {LIMIT_MAX}")));

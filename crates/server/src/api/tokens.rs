@@ -97,7 +97,8 @@ async fn list(State(api): State<Api>, page: Page) -> Result<Response, Problem> {
     responses((status = 201, description = "The token, shown this once", body = Made),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn create(State(api): State<Api>, Json(wanted): Json<Wanted>) -> Result<Response, Problem> {
-    let made = auth::create(&*api.store, &wanted.name.0, &wanted.scopes, wanted.expires_at, api.clock.now()).await?;
+    let made =
+        auth::create(&*api.store, &wanted.name.0, &wanted.scopes, wanted.expires_at, api.clock.now()).await?;
     let (id, token) = made.map_err(|why| Problem::new(Code::Unfit, why))?;
     Ok((StatusCode::CREATED, axum::Json(Made { id, token })).into_response())
 }
