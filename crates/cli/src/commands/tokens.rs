@@ -3,7 +3,7 @@
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 use serde_json::json;
 use syncline_server::auth::{self, Scope, in_force};
-use syncline_store::service::{ServiceStore, Token};
+use syncline_store::service::Token;
 
 use crate::{
     args::{Global, ScopeArg, TokensCommand, TokensCreateArgs, TokensListArgs, TokensRevokeArgs},
