@@ -21,7 +21,7 @@ mod migrate;
 mod parked;
 mod runs;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
-    RunId, Scratch, Store, Waiting,
+    RunId, Scratch, Store, Turn, Waiting,
     service::{HEARTBEAT, LEASE},
     sqlite::Listing,
 };
@@ -109,6 +109,7 @@ pub async fn open(options: Options) -> Result<PostgresStore, Error> {
         options,
         streams: Streams::default(),
         listing: OnceCell::new(),
+        turn: Arc::default(),
     })
 }
 
@@ -120,6 +121,8 @@ pub struct PostgresStore {
     streams: Streams,
     /// Opened when it is needed.
     listing: OnceCell<Listing>,
+    /// Whose turn it is to use it.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -306,6 +309,10 @@ impl Store for PostgresStore {
 
     async fn spent(&self, budget: &str, since: Timestamp) -> Result<Vec<(Timestamp, u64)>, Error> {
         reading!(self, work => runs::spent(&work, budget, since))
+    }
+
+    async fn scratch_turn(&self) -> Turn {
+        Box::new(Arc::clone(&self.turn).lock_owned().await)
     }
 
     async fn scratch_clear(&self) -> Result<(), Error> {
