@@ -1,11 +1,11 @@
 //! What comes in: bodies, queries, paths and numbers, each refused as a problem that says what is wrong.
 
 use axum::{
-    body::{Bytes, to_bytes},
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request},
     http::{HeaderMap, header, request::Parts},
 };
-use http_body_util::LengthLimitError;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
@@ -13,6 +13,8 @@ use super::problem::{Code, Problem};
 
 /// Largest body.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of a body that is too large that are read at all.
+const DRAINED_BYTES_MAX: usize = 8 << 20;
 /// Longest name that is looked up.
 const NAME_CHARS_MAX: usize = 200;
 
@@ -167,17 +169,23 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next()?.trim().to_ascii_lowercase())
 }
 
+/// The whole body. Of one that is too large, a bounded rest is read and thrown away: a client that is still sending would
+/// not see the answer.
 async fn bytes(request: Request) -> Result<Bytes, Problem> {
-    let declared =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
-        return Err(too_large());
+    let mut body = request.into_body();
+    let (mut kept, mut read) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Code::BadBody, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        read += data.len();
+        if read > DRAINED_BYTES_MAX {
+            break;
+        }
+        if read <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        }
     }
-    to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|error| {
-        let limit =
-            std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
-        if limit { too_large() } else { Problem::new(Code::BadBody, "the body broke off") }
-    })
+    if read > BODY_BYTES_MAX { Err(too_large()) } else { Ok(kept.freeze()) }
 }
 
 fn too_large() -> Problem {
