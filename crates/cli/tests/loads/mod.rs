@@ -13,5 +13,5 @@ mod locks;
 mod names;
 mod replace;
 mod schema;
-mod server;
+pub(crate) mod server;
 mod unfit;
