@@ -127,7 +127,7 @@ pub(super) struct Work<'s> {
 /// What a statement is given.
 pub(super) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
 
-impl Work<'_> {
+impl<'s> Work<'s> {
     /// Runs a statement; its rows.
     pub(super) async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
         let statement = self.transaction.prepare_cached(sql).await?;
@@ -150,6 +150,12 @@ impl Work<'_> {
         Ok(self.transaction.execute(&statement, params).await?)
     }
 
+    /// Begins a statement whose rows are taken page by page.
+    pub(super) async fn portal(&self, sql: &str, params: Params<'_>) -> Result<Portal<'_, 's>, Fault> {
+        let statement = self.transaction.prepare_cached(sql).await?;
+        Ok(Portal { portal: self.transaction.bind(&statement, params).await?, work: self })
+    }
+
     /// Makes it durable. `before` and `after`: its [`failpoints`].
     pub(super) async fn commit<B, A>(self, (before, after): (B, A)) -> Result<(), Fault>
     where
@@ -159,6 +165,20 @@ impl Work<'_> {
         before()?;
         self.transaction.commit().await?;
         after()
+    }
+}
+
+/// A statement under way.
+pub(super) struct Portal<'w, 's> {
+    work: &'w Work<'s>,
+    portal: tokio_postgres::Portal,
+}
+
+impl Portal<'_, '_> {
+    /// The next rows, at most so many; none at the end.
+    pub(super) async fn next(&mut self, rows: usize) -> Result<Vec<Row>, Fault> {
+        let rows = i32::try_from(rows).unwrap_or(i32::MAX);
+        Ok(self.work.transaction.query_portal(&self.portal, rows).await?)
     }
 }
 

@@ -8,6 +8,7 @@
 //! Deliberately absent: retries. A lost connection fails what was under way; the next call connects anew.
 
 mod address;
+mod archive;
 mod checkpoint;
 mod codec;
 mod connection;
