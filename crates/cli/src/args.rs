@@ -5,6 +5,11 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{run::Status, sync::Mode};
 
+use crate::commands::{alerts::AlertsCommand, report::ReportArgs};
+use crate::service::args::{
+    ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs,
+};
+
 /// Keeps records in one system in agreement with records in another.
 #[derive(Debug, Parser)]
 #[command(
@@ -73,6 +78,28 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Held(HeldCommand),
     Reset(ResetArgs),
+    Serve(ServeArgs),
+    /// Start nothing by schedule for a while
+    ///
+    /// What runs goes on, and so does what people ask for. Works on the store: a service sees it within a moment, and no
+    /// service need run.
+    Pause(PauseArgs),
+    /// Let schedules go on; instants that passed meanwhile do not fire
+    Unpause(PauseArgs),
+    /// Runs of chains: how far they are, and going on from what failed
+    #[command(subcommand)]
+    Chains(ChainsCommand),
+    /// What waits to be started, is being carried out, or was left out
+    #[command(subcommand)]
+    Occurrences(OccurrencesCommand),
+    Apply(ApplyArgs),
+    /// What is stored of definitions: the applied project, and what the API made
+    #[command(subcommand)]
+    Definitions(DefinitionsCommand),
+    Report(ReportArgs),
+    /// What people are told of, and whether messages reach them
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Tokens for the API of `syncline serve`
     #[command(subcommand)]
     Tokens(TokensCommand),

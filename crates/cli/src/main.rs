@@ -16,6 +16,7 @@ mod output;
 mod problems;
 mod progress;
 mod project;
+mod service;
 mod show;
 mod signals;
 mod table;
@@ -41,8 +42,11 @@ fn main() -> ExitCode {
         }
     };
     output::quiet(cli.global.quiet);
-    logging::start(&cli.global);
+    // TLS of the collector of logs asks for it too.
+    wiring::use_crypto();
+    let logging = logging::start(&cli);
     let ended = run(cli).and_then(|exit| output::finish().map(|()| exit));
+    logging.end();
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -55,7 +59,6 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<exit::Exit, Failure> {
     #[cfg(debug_assertions)]
     failpoint::start()?;
-    wiring::use_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

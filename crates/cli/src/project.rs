@@ -3,14 +3,12 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use syncline_core::sync::Sync;
+use syncline_core::{project::StoreOptions, sync::Sync};
 use syncline_spec::{Loaded, Problem, Severity, decode, did_you_mean, parse};
-use syncline_store::{
-    Store,
-    sqlite::{self, SqliteStore},
-};
+use syncline_store::{service::ServiceStore, sqlite};
 
 use crate::{
     args::Global,
@@ -121,17 +119,17 @@ impl Opened {
     }
 
     /// Opens the store, and makes it when it is not there.
-    pub(crate) async fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
+    pub(crate) async fn store(&self) -> Result<Arc<dyn ServiceStore>, Failure> {
         self.store_at(self.store_path()).await
     }
 
     /// Opens the store if there is one.
-    pub(crate) async fn existing_store(&self) -> Result<Option<Arc<SqliteStore>>, Failure> {
+    pub(crate) async fn existing_store(&self) -> Result<Option<Arc<dyn ServiceStore>>, Failure> {
         if self.store_path().exists() { self.store().await.map(Some) } else { Ok(None) }
     }
 
     /// Opens the store; where there is none, one that is gone when it is dropped. For commands that must leave nothing.
-    pub(crate) async fn store_or_scratch(&self) -> Result<(Arc<SqliteStore>, Option<Scratch>), Failure> {
+    pub(crate) async fn store_or_scratch(&self) -> Result<(Arc<dyn ServiceStore>, Option<Scratch>), Failure> {
         if let Some(store) = self.existing_store().await? {
             return Ok((store, None));
         }
@@ -139,15 +137,13 @@ impl Opened {
         Ok((self.store_at(scratch.directory.join("store.db")).await?, Some(scratch)))
     }
 
-    async fn store_at(&self, path: PathBuf) -> Result<Arc<SqliteStore>, Failure> {
-        let options = &self.loaded.project.store;
-        let (max_size, busy_timeout) = (options.max_size, options.busy_timeout);
-        Ok(Arc::new(sqlite::open(sqlite::Options { path, max_size, busy_timeout }).await?))
+    async fn store_at(&self, path: PathBuf) -> Result<Arc<dyn ServiceStore>, Failure> {
+        open_store(path, &self.loaded.project.store).await
     }
 
     /// The store and a sync in it, for commands that change what is stored about one sync. A sync that has left the
     /// project may still have records waiting.
-    pub(crate) async fn store_of(&self, sync: &str) -> Result<Arc<SqliteStore>, Failure> {
+    pub(crate) async fn store_of(&self, sync: &str) -> Result<Arc<dyn ServiceStore>, Failure> {
         let store = self.existing_store().await?;
         let Some(store) = store else {
             self.syncs(&[sync.to_owned()])?;
@@ -164,6 +160,25 @@ impl Opened {
         Failure::failed(format!("nothing has run yet: there is no store {}", place.display()))
             .hint("`syncline run` makes it; --store PATH names another one")
     }
+}
+
+/// The store that the command line names, for a service whose project is in it.
+pub(crate) async fn named_store(global: &Global) -> Result<Arc<dyn ServiceStore>, Failure> {
+    let Some(path) = global.store.clone() else {
+        return Err(Failure::usage("--from-store needs --store: the project is in it"));
+    };
+    let options = StoreOptions {
+        path: String::new(),
+        max_size: None,
+        busy_timeout: Duration::from_secs(5),
+        tenant: String::new(),
+    };
+    open_store(path, &options).await
+}
+
+async fn open_store(path: PathBuf, options: &StoreOptions) -> Result<Arc<dyn ServiceStore>, Failure> {
+    let (max_size, busy_timeout) = (options.max_size, options.busy_timeout);
+    Ok(Arc::new(sqlite::open(sqlite::Options { path, max_size, busy_timeout }).await?))
 }
 
 /// A directory that goes with its owner, unless it is kept.

@@ -6,18 +6,20 @@ use std::{
     sync::Arc,
 };
 
+use async_trait::async_trait;
 use syncline_connect::{
-    Database, Destination, Source,
+    Database, Destination, Source, Statements,
     budget::Budgets,
     clock::{Clock, SystemClock},
+    error::Kind,
     files, mysql, postgres,
     registry::{Context, Registry},
     sharepoint, sqlite,
 };
 use syncline_core::{connection::Connection, mapping, sync::Sync};
-use syncline_engine::{Bound, Engine, Flow, load, retry::Policy};
+use syncline_engine::{Bound, Engine, Error, Flow, load, retry::Policy, service};
 use syncline_spec::{Environment, Project};
-use syncline_store::Store;
+use syncline_store::{Store, service::ServiceStore};
 
 use crate::exit::Failure;
 
@@ -132,6 +134,13 @@ impl Systems {
         self.registry.of(connection)?.database(connection, &self.context).await
     }
 
+    pub(crate) async fn statements(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Statements>, syncline_connect::Error> {
+        self.registry.of(connection)?.statements(connection, &self.context).await
+    }
+
     /// Whether a connection is written by bulk loads.
     pub(crate) fn loads(&self, connection: &Connection) -> bool {
         self.registry.of(connection).is_ok_and(|connector| connector.spec().loads)
@@ -144,6 +153,19 @@ impl Systems {
         sync: &Sync,
     ) -> Result<(Option<Flow>, Vec<mapping::Problem>), Failure> {
         let (from, to) = ends(project, sync)?;
+        self.bind(from, to, sync).await.map_err(|unopened| match unopened {
+            Unopened::Connection(error) => error.into(),
+            Unopened::Sync(error) => error.into(),
+        })
+    }
+
+    /// Opens the two connections and binds the sync to them.
+    async fn bind(
+        &self,
+        from: &Connection,
+        to: &Connection,
+        sync: &Sync,
+    ) -> Result<(Option<Flow>, Vec<mapping::Problem>), Unopened> {
         if self.loads(to) {
             let (source, database) = tokio::try_join!(self.source(from), self.database(to))?;
             let (table, problems) = load::Table::open(sync.clone(), source, database).await?;
@@ -152,6 +174,79 @@ impl Systems {
         let (source, destination) = tokio::try_join!(self.source(from), self.destination(to))?;
         let (bound, problems) = Bound::open(sync.clone(), source, destination).await?;
         Ok((bound.map(Flow::Push), problems))
+    }
+}
+
+/// Why a sync could not be opened.
+enum Unopened {
+    /// One of its connections.
+    Connection(syncline_connect::Error),
+    /// What it found there.
+    Sync(Error),
+}
+
+impl From<syncline_connect::Error> for Unopened {
+    fn from(error: syncline_connect::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<Error> for Unopened {
+    fn from(error: Error) -> Self {
+        Self::Sync(error)
+    }
+}
+
+/// The connections of this binary, as a service reaches them.
+pub(crate) struct Serving {
+    pub(crate) systems: Systems,
+    pub(crate) store: Arc<dyn ServiceStore>,
+}
+
+#[async_trait]
+impl service::Systems for Serving {
+    fn engine(&self) -> Engine {
+        let store: Arc<dyn ServiceStore> = Arc::clone(&self.store);
+        self.systems.engine(store)
+    }
+
+    async fn open(&self, project: &Project, sync: &Sync) -> Result<Flow, Error> {
+        let doing = || format!("opening the connections of sync {:?}", sync.name);
+        let unopened = |source| Error::Connect { doing: doing(), source };
+        let find = |name: &str| {
+            let missing = || {
+                let what = format!("there is no connection {name:?}");
+                unopened(syncline_connect::Error::new(Kind::Definition, what))
+            };
+            project.connection(name).ok_or_else(missing)
+        };
+        let (from, to) = (find(&sync.from.connection)?, find(&sync.to.connection)?);
+        match Box::pin(self.systems.bind(from, to, sync)).await {
+            Ok((Some(flow), _)) => Ok(flow),
+            Ok((None, problems)) => Err(Error::Definition { sync: sync.name.clone(), problems }),
+            Err(Unopened::Connection(error)) => Err(unopened(error)),
+            Err(Unopened::Sync(error)) => Err(error),
+        }
+    }
+
+    async fn statements(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Statements>, syncline_connect::Error> {
+        let Systems { registry, context } = &self.systems;
+        registry.of(connection)?.statements(connection, context).await
+    }
+
+    /// Asks for the names of what is there: whoever is told them has signed in.
+    async fn probe(&self, connection: &Connection) -> Result<(), syncline_connect::Error> {
+        let Systems { registry, context } = &self.systems;
+        let connector = registry.of(connection)?;
+        let spec = connector.spec();
+        match (spec.source, spec.loads) {
+            (true, _) => connector.source(connection, context).await?.streams().await.map(|_| ()),
+            (false, true) => connector.database(connection, context).await.map(|_| ()),
+            (false, false) => connector.destination(connection, context).await?.streams().await.map(|_| ()),
+        }
     }
 }
 

@@ -4,13 +4,15 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::Value as Json;
 
 use crate::{
     databases::{MariaDb, Postgres, Rows},
-    kit::Place,
+    kit::{Place, until},
+    serve::kit::{Service, stored, until_within},
 };
 
 fn read(file: &str) -> String {
@@ -432,6 +434,29 @@ fn a_cache_in_postgresql() {
 fn a_cache_in_sqlite() {
     let Some(stage) = Stage::set("cli_cache_lite", true) else { return };
     life(&stage);
+}
+
+/// As a service: never synced means Mass, and when all of them have run everything is healthy.
+#[test]
+fn a_cache_that_is_served() {
+    let Some(stage) = Stage::set("cli_cache_served", false) else { return };
+    let service = Service::start(&stage.place, "one", &[]);
+    assert_eq!((&service.ready["syncs"], &service.ready["chains"]), (&22.into(), &0.into()));
+    let mass = "SELECT count(DISTINCT sync) FROM run WHERE status = 'succeeded' AND schedule = 'mass'";
+    until_within(Duration::from_secs(180), "every table had its Mass run", || {
+        stored(&stage.place, mass) == Some(22)
+    });
+    until("no operation is open", || {
+        stored(&stage.place, "SELECT count(*) FROM data_update WHERE \"end\" IS NULL") == Some(0)
+    });
+    assert_eq!(stage.behind(), [""; 0]);
+    let (expected, found) = stage.balances();
+    assert_eq!(found, expected);
+    let health = service.get("/health");
+    assert_eq!(health["status"], "healthy", "{health}");
+    let failed = "SELECT count(*) FROM data_update WHERE success = 0";
+    assert_eq!(stored(&stage.place, failed), Some(0));
+    service.stop();
 }
 
 #[test]

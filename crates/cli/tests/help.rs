@@ -2,7 +2,7 @@
 
 use crate::kit::Place;
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: &[&[&str]] = &[
     &[],
     &["init"],
     &["check"],
@@ -21,6 +21,25 @@ const COMMANDS: [&[&str]; 25] = [
     &["held", "approve"],
     &["held", "reject"],
     &["reset"],
+    &["serve"],
+    &["pause"],
+    &["unpause"],
+    &["chains"],
+    &["chains", "list"],
+    &["chains", "show"],
+    &["chains", "resume"],
+    &["occurrences"],
+    &["occurrences", "list"],
+    &["occurrences", "cancel"],
+    &["apply"],
+    &["definitions"],
+    &["definitions", "list"],
+    &["definitions", "versions"],
+    &["definitions", "diff"],
+    &["report"],
+    &["alerts"],
+    &["alerts", "list"],
+    &["alerts", "test"],
     &["tokens"],
     &["tokens", "create"],
     &["tokens", "list"],

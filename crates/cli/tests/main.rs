@@ -16,5 +16,7 @@ mod loads;
 mod outputs;
 mod repo;
 mod schedules;
+mod serve;
 mod stopping;
+mod tokens;
 mod trouble;

@@ -217,3 +217,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         self.within(polled, cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not() {
+        let (ours, mut theirs) = duplex(16);
+        let mut ours = Patient::new(ours);
+        let slow = async {
+            let mut taken = [0; 8];
+            for _ in 0..8 {
+                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+                theirs.read_exact(&mut taken).await.expect("it is sent");
+            }
+        };
+        let (sent, ()) = tokio::join!(ours.write_all(&[1; 64]), slow);
+        sent.expect("something was taken in time, again and again");
+        let cut = ours.write_all(&[2; 64]).await.expect_err("nothing is taken any more");
+        assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,3 +1,4 @@
 //! The tests of the server.
 
 mod api;
+mod outside;

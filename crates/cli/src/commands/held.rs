@@ -1,7 +1,7 @@
 //! `syncline held`
 
 use serde_json::json;
-use syncline_store::{Held, Store};
+use syncline_store::Held;
 
 use crate::{
     args::{Global, HeldApproveArgs, HeldCommand, HeldRejectArgs, WaitingListArgs},

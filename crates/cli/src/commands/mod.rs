@@ -1,16 +1,24 @@
 //! One file per command.
 
+pub(crate) mod alerts;
+mod apply;
+mod chains;
 mod check;
+mod definitions;
 mod demo;
 mod held;
 mod init;
+mod occurrences;
 mod parked;
+mod pause;
 mod plan;
+pub(crate) mod report;
 mod reset;
 mod run;
 mod runs;
 mod schedule;
 mod schema;
+mod serve;
 mod show;
 mod sim;
 mod status;
@@ -24,7 +32,7 @@ use crate::{
     signals::{Cancel, unless_cancelled},
 };
 
-/// Does what was typed. `run`, `verify`, `sim` and `demo` end by themselves when they are cancelled; the others are dropped.
+/// Does what was typed. `run`, `verify`, `serve`, `sim` and `demo` end by themselves when they are cancelled; the others are dropped.
 pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     match command {
@@ -40,6 +48,15 @@ pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
         Command::Parked(command) => unless_cancelled(&cancel, parked::run(&global, command)).await,
         Command::Held(command) => unless_cancelled(&cancel, held::run(&global, command)).await,
         Command::Reset(args) => unless_cancelled(&cancel, reset::run(&global, &args)).await,
+        Command::Serve(args) => Box::pin(serve::run(&global, &args, &cancel)).await,
+        Command::Pause(args) => unless_cancelled(&cancel, pause::run(&global, &args, true)).await,
+        Command::Unpause(args) => unless_cancelled(&cancel, pause::run(&global, &args, false)).await,
+        Command::Chains(command) => unless_cancelled(&cancel, chains::run(&global, command)).await,
+        Command::Occurrences(command) => unless_cancelled(&cancel, occurrences::run(&global, command)).await,
+        Command::Apply(args) => unless_cancelled(&cancel, apply::run(&global, &args)).await,
+        Command::Definitions(command) => unless_cancelled(&cancel, definitions::run(&global, command)).await,
+        Command::Report(args) => Box::pin(unless_cancelled(&cancel, report::run(&global, &args))).await,
+        Command::Alerts(command) => Box::pin(unless_cancelled(&cancel, alerts::run(&global, command))).await,
         Command::Tokens(command) => unless_cancelled(&cancel, tokens::run(&global, command)).await,
         Command::Sim(args) => Box::pin(sim::run(&args, &cancel)).await,
         Command::Demo(args) => Box::pin(unless_cancelled(&cancel, demo::run(&args))).await,

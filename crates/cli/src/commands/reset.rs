@@ -2,7 +2,6 @@
 
 use syncline_core::sync::Sync;
 use syncline_engine::load::reset::reset;
-use syncline_store::Store;
 
 use crate::{
     args::{Global, ResetArgs},

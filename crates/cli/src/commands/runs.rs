@@ -1,6 +1,6 @@
 //! `syncline runs`
 
-use syncline_store::{Run, Store};
+use syncline_store::Run;
 
 use crate::{
     args::{Global, RunsArgs},

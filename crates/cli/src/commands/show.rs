@@ -1,6 +1,6 @@
 //! `syncline show`
 
-use syncline_store::{Run, Store};
+use syncline_store::Run;
 
 use super::runs::took;
 use crate::{

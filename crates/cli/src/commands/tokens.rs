@@ -3,7 +3,7 @@
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 use serde_json::json;
 use syncline_server::auth::{self, Scope, in_force};
-use syncline_store::service::{ServiceStore, Token};
+use syncline_store::service::Token;
 
 use crate::{
     args::{Global, ScopeArg, TokensCommand, TokensCreateArgs, TokensListArgs, TokensRevokeArgs},
@@ -29,7 +29,9 @@ async fn create(global: &Global, args: &TokensCreateArgs) -> Result<Exit, Failur
     let made = auth::create(&*store, &args.name, &scopes, expires_at, now).await?;
     let (id, secret) = made.map_err(Failure::usage)?;
     output::line(secret);
-    output::chat(format!("This is token {id}. It is not shown again; send it as `Authorization: Bearer TOKEN`."));
+    output::chat(format!(
+        "This is token {id}. It is not shown again; send it as `Authorization: Bearer TOKEN`."
+    ));
     Ok(Exit::Done)
 }
 
@@ -50,7 +52,8 @@ fn after(now: Timestamp, span: Span) -> Result<Timestamp, Failure> {
     if seconds < 1.0 {
         return Err(wrong());
     }
-    now.checked_add(jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?).map_err(|_| wrong())
+    now.checked_add(jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?)
+        .map_err(|_| wrong())
 }
 
 async fn list(global: &Global, args: &TokensListArgs) -> Result<Exit, Failure> {

@@ -106,6 +106,12 @@ impl Control {
 
     /// Records an event; one that cannot be recorded is only logged, for nothing depends on it.
     pub(super) async fn tell(&self, event: NewEvent) {
+        let NewEvent { kind, message, correlation, .. } = &event;
+        if kind.ends_with(".failed") {
+            tracing::warn!(event = kind, correlation, "{message}");
+        } else {
+            tracing::info!(event = kind, correlation, "{message}");
+        }
         if let Err(error) = self.store.append_events(&[event]).await {
             tracing::warn!(error = %error, "an event could not be recorded");
         }

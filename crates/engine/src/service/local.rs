@@ -16,6 +16,7 @@ use super::{
     live::Watcher,
     options,
     persist::{lost, persist},
+    spans,
 };
 use crate::{Error, load::run::Options, run::Report};
 
@@ -125,6 +126,7 @@ impl Local {
 
     /// A run is open. False: the claim was lost, and so is the run.
     async fn opened(&self, part: &PartOf<'_>, run: RunId) -> bool {
+        spans::run(run);
         let store = &self.control.store;
         let recorded = persist!("naming the run", async {
             lost(match part {

@@ -8,6 +8,7 @@
 //! epoch.
 
 pub mod agenda;
+pub mod alerts;
 pub mod chain;
 pub mod control;
 pub mod health;
@@ -20,6 +21,7 @@ mod persist;
 mod requirement;
 mod retry;
 mod scheduler;
+mod spans;
 mod steps;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -13,13 +13,14 @@ use tokio::{
     sync::watch,
     task::{self, JoinError, JoinSet},
 };
+use tracing::Instrument;
 
 use super::{
     Done, Executor, Order,
     control::Control,
     held::{Held, InHand},
     persist::{Lost, lost, persist},
-    retry, scheduler,
+    retry, scheduler, spans,
 };
 
 /// How often a node looks for work that nobody told it of.
@@ -324,7 +325,10 @@ async fn carry_out(control: Control, executor: Arc<dyn Executor>, order: Order, 
         let message = format!("it was begun {ATTEMPTS_MAX} times and cut off each time");
         Done { status: Status::Failed, error: Some(("cut_off".to_owned(), message)) }
     } else {
-        executor.execute(order, hand.cancel.clone()).await
+        let span = spans::occurrence(&claim);
+        let done = executor.execute(order, hand.cancel.clone()).instrument(span.clone()).await;
+        spans::status(&span, done.status.as_str());
+        done
     };
     let node_stops = *stopping.borrow() && !hand.stopped_by_person();
     let goes_on = done.status == Status::Interrupted || (node_stops && done.status == Status::Cancelled);

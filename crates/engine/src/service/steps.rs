@@ -12,13 +12,14 @@ use syncline_store::{
     service::{ChainEnd, ChainRun, Claim, NewChainRun, NewEvent, StepRecord},
 };
 use tokio::{sync::watch, task::JoinSet};
+use tracing::Instrument;
 
 use super::{
     Done, StartOptions, chain,
     control::ends,
     local::{Local, PartOf, SyncOrder, asked_to_stop, cancelled, failed, gone},
     persist::{Lost, lost, persist},
-    requirement,
+    requirement, spans,
 };
 use crate::load::run::Options;
 
@@ -255,7 +256,8 @@ impl Course<'_> {
         };
         let cancel = cancel.clone();
         let name = name.to_owned();
-        running.spawn(async move { (name, Box::pin(doing.go(cancel)).await) });
+        let span = spans::step(self.claim, self.run, &name);
+        running.spawn(async move { (name, Box::pin(doing.go(cancel)).await) }.instrument(span));
         Ok(())
     }
 

@@ -70,8 +70,9 @@ impl<S: Send + Sync> FromRequest<S> for Text {
                 text.map(Self).map_err(|error| Problem::new(Code::BadBody, error.to_string()))
             }
             Some("application/yaml" | "application/x-yaml" | "text/yaml") => {
-                let text = String::from_utf8(bytes.to_vec());
-                text.map(Self).map_err(|_| Problem::new(Code::BadBody, "the body is not UTF-8"))
+                // a database keeps no text with a zero in it
+                let text = String::from_utf8(bytes.to_vec()).ok().filter(|text| !text.contains('\0'));
+                text.map(Self).ok_or_else(|| Problem::new(Code::BadBody, "the body is not UTF-8 text"))
             }
             _ => Err(Problem::new(Code::TypeUnsupported, "the body must be application/json or application/yaml")),
         }

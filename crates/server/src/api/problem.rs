@@ -122,9 +122,14 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         let detail = error.to_string();
         match error {
-            store::Error::Busy { .. } => Self::new(Code::Busy, detail).hint("wait until the run has ended, or cancel it"),
+            store::Error::Busy { .. } => {
+                Self::new(Code::Busy, detail).hint("wait until the run has ended, or cancel it")
+            }
             store::Error::Stale { .. } => Self::new(Code::Busy, detail).hint("ask again"),
-            store::Error::Locked { .. } | store::Error::Full { .. } | store::Error::Newer { .. } => unavailable(&detail),
+            store::Error::Locked { .. }
+            | store::Error::Full { .. }
+            | store::Error::Newer { .. }
+            | store::Error::Unreachable { .. } => unavailable(&detail),
             store::Error::Database { .. } => internal(&detail),
             other => internal(&other.to_string()),
         }
@@ -133,15 +138,25 @@ impl From<store::Error> for Problem {
 
 impl From<engine::Error> for Problem {
     fn from(error: engine::Error) -> Self {
-        match error {
-            engine::Error::Store(error) => error.into(),
-            other => {
-                let problem = Self::new(Code::ConnectionFailed, other.to_string());
-                match other.hint() {
-                    Some(hint) => problem.hint(hint),
-                    None => problem,
-                }
+        let (message, hint) = (error.to_string(), error.hint());
+        let problem = match error {
+            engine::Error::Store(error) => return error.into(),
+            engine::Error::Connect { doing, source } => {
+                let problem = Self::from(source);
+                let detail = format!("{doing}: {}", problem.detail);
+                return Self { detail, ..problem };
             }
+            engine::Error::Definition { problems, .. } => {
+                let faults = problems.into_iter().filter(|problem| !problem.warning);
+                let faults = faults.map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+                Self::new(Code::DoesNotFit, message).faults(faults).hint("`syncline check` shows every place")
+            }
+            engine::Error::Incomparable { .. } | engine::Error::Held { .. } => Self::new(Code::NotPossible, message),
+            _ => internal(&message),
+        };
+        match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
         }
     }
 }
@@ -165,5 +180,5 @@ fn unavailable(detail: &str) -> Problem {
 
 fn internal(detail: &str) -> Problem {
     tracing::error!(detail, "a request failed");
-    Problem::new(Code::Internal, "the store refused or failed").hint("the log of the server says why")
+    Problem::new(Code::Internal, "something failed that should not").hint("the log of the server says why")
 }
