@@ -127,7 +127,9 @@ fn write_parts<W: Write>(inner: W, mut parts: mpsc::Receiver<Part>) -> Result<(W
                 }
                 count += rows.len() as u64;
             }
-            Some(Part::Sequence { table: sequence, value }) => out.line(&Line::Sequence { sequence, value })?,
+            Some(Part::Sequence { table: sequence, value }) => {
+                out.line(&Line::Sequence { sequence, value })?
+            }
             Some(Part::End) => break,
             None => return Err("the store could not be read to its end".to_owned()),
         }
@@ -183,7 +185,11 @@ fn read_parts(mut file: impl BufRead, mut take: impl FnMut(Part) -> bool) -> Res
     let mut hash = blake3::Hasher::new();
     let mut next = |hash: &mut blake3::Hasher, last: bool| -> Result<Option<Vec<u8>>, String> {
         let mut line = Vec::new();
-        let read = file.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).map_err(|_| damaged("it cannot be read on"))?;
+        let read = file
+            .by_ref()
+            .take(LINE_MAX)
+            .read_until(b'\n', &mut line)
+            .map_err(|_| damaged("it cannot be read on"))?;
         if read == 0 {
             return Ok(None);
         }

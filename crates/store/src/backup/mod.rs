@@ -132,7 +132,8 @@ pub async fn restore(store: &dyn Archive, path: &Path, replace: bool) -> Result<
     let summary = file::on_a_thread(path, |path| file::read(path, |_| true)).await?;
     let (sender, receiver) = mpsc::channel(PARTS);
     // Read twice: the first time only to see that all of it is there and as it was written.
-    let read = file::on_a_thread(path, move |path| file::read(path, |part| sender.blocking_send(part).is_ok()));
+    let read =
+        file::on_a_thread(path, move |path| file::read(path, |part| sender.blocking_send(part).is_ok()));
     let (written, read) = tokio::join!(store.write_all(receiver, replace), read);
     written?;
     read?;

@@ -112,7 +112,8 @@ async fn send_all(work: &Work<'_>, parts: &mpsc::Sender<Part>) -> Result<(), Fau
     }
     for (table, (_, sequence)) in sequences(work).await? {
         // Of all tenants; higher than ours, perhaps, which does no harm.
-        let row = work.one("SELECT coalesce(pg_sequence_last_value($1::text::regclass), 0)", &[&sequence]).await?;
+        let row =
+            work.one("SELECT coalesce(pg_sequence_last_value($1::text::regclass), 0)", &[&sequence]).await?;
         send(parts, Part::Sequence { table, value: row.try_get(0)? }).await?;
     }
     send(parts, Part::End).await
@@ -141,7 +142,8 @@ async fn receive_all(work: &Work<'_>, mut parts: mpsc::Receiver<Part>, replace: 
     loop {
         match parts.recv().await {
             Some(Part::Table { name, columns: given }) => {
-                let known = if TABLES.contains(&name.as_str()) { columns(work, &name).await? } else { Vec::new() };
+                let known =
+                    if TABLES.contains(&name.as_str()) { columns(work, &name).await? } else { Vec::new() };
                 insert = Some(insert_into(&name, &known, &given)?);
             }
             Some(Part::Rows(rows)) => {
@@ -179,8 +181,9 @@ async fn receive_all(work: &Work<'_>, mut parts: mpsc::Receiver<Part>, replace: 
 /// Sees that the store is empty, or makes it; returns the epochs of the syncs that were there. Their rows are locked, so that
 /// nobody claims one in between.
 async fn empty(work: &Work<'_>, replace: bool) -> Result<Vec<(String, i64)>, Fault> {
-    let syncs =
-        work.rows("SELECT name, epoch FROM sync WHERE tenant = $1 ORDER BY number FOR UPDATE", &[&work.tenant]).await?;
+    let syncs = work
+        .rows("SELECT name, epoch FROM sync WHERE tenant = $1 ORDER BY number FOR UPDATE", &[&work.tenant])
+        .await?;
     let held = work
         .row(
             "SELECT sync.name, lease.holder FROM lease JOIN sync ON sync.tenant = $1 AND sync.number = lease.sync
@@ -192,7 +195,8 @@ async fn empty(work: &Work<'_>, replace: bool) -> Result<Vec<(String, i64)>, Fau
         return Err(Fault::Busy { sync: row.try_get(0)?, holder: row.try_get(1)? });
     }
     for table in TABLES.iter().rev() {
-        let deleted = work.execute(&format!("DELETE FROM {table} WHERE tenant = $1"), &[&work.tenant]).await?;
+        let deleted =
+            work.execute(&format!("DELETE FROM {table} WHERE tenant = $1"), &[&work.tenant]).await?;
         if deleted > 0 && !replace && *table != ALWAYS_THERE {
             return Err(Fault::NotEmpty);
         }

@@ -69,7 +69,8 @@ pub(super) fn stored_time_or_null(row: &Row, column: usize) -> Result<Option<Tim
 }
 
 fn timestamp(Time(micros): Time) -> Result<Timestamp, Fault> {
-    Timestamp::from_microsecond(micros).map_err(|_| Fault::Broken("a stored time is beyond all times".to_owned()))
+    Timestamp::from_microsecond(micros)
+        .map_err(|_| Fault::Broken("a stored time is beyond all times".to_owned()))
 }
 
 /// PostgreSQL has signed numbers only.

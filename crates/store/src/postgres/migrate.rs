@@ -46,13 +46,15 @@ async fn last_applied(client: &Client) -> Result<i32, Fault> {
 fn fault_of(error: &refinery::Error) -> Fault {
     let text = error.to_string();
     match error.kind() {
-        refinery::error::Kind::Connection(_, source) => match source.downcast_ref::<tokio_postgres::Error>() {
-            Some(said) => match said.as_db_error() {
-                Some(said) => Fault::Broken(format!("{text}: {}", said.message())),
-                None => Fault::Unreachable(text),
-            },
-            None => Fault::Broken(text),
-        },
+        refinery::error::Kind::Connection(_, source) => {
+            match source.downcast_ref::<tokio_postgres::Error>() {
+                Some(said) => match said.as_db_error() {
+                    Some(said) => Fault::Broken(format!("{text}: {}", said.message())),
+                    None => Fault::Unreachable(text),
+                },
+                None => Fault::Broken(text),
+            }
+        }
         _ => Fault::Broken(text),
     }
 }

@@ -12,7 +12,8 @@ use crate::{
 #[async_trait::async_trait]
 impl Archive for SqliteStore {
     async fn read_all(&self, parts: mpsc::Sender<Part>) -> Result<(), Error> {
-        let (place, path) = (self.connections.path().display().to_string(), self.connections.path().to_owned());
+        let (place, path) =
+            (self.connections.path().display().to_string(), self.connections.path().to_owned());
         // A connection of its own: a copy may take long, and nobody is to wait for it.
         blocking(place, move || {
             let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -28,7 +29,8 @@ impl Archive for SqliteStore {
         let written = self.connections.write(none, move |transaction| {
             let syncs = syncs(transaction)?;
             // Held until everything is written: nobody begins a run in between.
-            let locks = syncs.iter().map(|(sync, _)| lease::lock(&path, sync)).collect::<Result<Vec<_>, _>>()?;
+            let locks =
+                syncs.iter().map(|(sync, _)| lease::lock(&path, sync)).collect::<Result<Vec<_>, _>>()?;
             receive_all(transaction, parts, replace, &syncs)?;
             Ok(locks)
         });
@@ -44,7 +46,8 @@ fn send_all(transaction: &Transaction<'_>, parts: &mpsc::Sender<Part>) -> Result
         let mut rows = statement.query([])?;
         let mut page = Vec::new();
         while let Some(row) = rows.next()? {
-            let cells = (0..columns.len()).map(|at| cell(row.get_ref(at)?)).collect::<Result<Vec<_>, Fault>>()?;
+            let cells =
+                (0..columns.len()).map(|at| cell(row.get_ref(at)?)).collect::<Result<Vec<_>, Fault>>()?;
             page.push(cells);
             if page.len() == PAGE {
                 send(parts, Part::Rows(std::mem::take(&mut page)))?;
@@ -102,8 +105,8 @@ fn receive_all(
     before: &[(String, i64)],
 ) -> Result<(), Fault> {
     for table in TABLES.iter().rev() {
-        let full: bool = transaction
-            .query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0))?;
+        let full: bool =
+            transaction.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0))?;
         if full && !replace && *table != ALWAYS_THERE {
             return Err(Fault::NotEmpty);
         }
@@ -115,7 +118,9 @@ fn receive_all(
             Some(Part::Table { name, columns: given }) => {
                 let known = columns(transaction, &name)?;
                 if !TABLES.contains(&name.as_str()) || given.iter().any(|column| !known.contains(column)) {
-                    return Err(Fault::Broken("the backup has a table or column that this store has not".to_owned()));
+                    return Err(Fault::Broken(
+                        "the backup has a table or column that this store has not".to_owned(),
+                    ));
                 }
                 let marks = vec!["?"; given.len()].join(", ");
                 insert = Some(format!("INSERT INTO {name} ({}) VALUES ({marks})", list(&given)));

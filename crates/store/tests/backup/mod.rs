@@ -139,7 +139,10 @@ async fn a_damaged_backup_changes_nothing() {
     let edited = String::from_utf8(bytes.clone()).expect("text").replace("PRJ-1", "PRJ-9").into_bytes();
     let newer = String::from_utf8(bytes.clone()).expect("text").replacen("\"schema\":", "\"schema\":9", 1);
     let cases = [
-        ("the last line is cut off", bytes[..bytes.len() - lines.last().map_or(0, |line| line.len())].to_vec()),
+        (
+            "the last line is cut off",
+            bytes[..bytes.len() - lines.last().map_or(0, |line| line.len())].to_vec(),
+        ),
         ("the last byte is cut off", bytes[..bytes.len() - 1].to_vec()),
         ("half of it is there", bytes[..bytes.len() / 2].to_vec()),
         ("nothing is there", Vec::new()),
@@ -178,7 +181,10 @@ async fn only_an_empty_store_or_instead(from: Arc<dyn Copied>, to: Arc<dyn Copie
     store.check(&old).await.expect("nothing was restored");
     restore(&*archive, &folder.named("backup"), true).await.expect("a restore");
     assert!(matches!(store.check(&old).await, Err(Error::Stale { .. })));
-    assert_eq!(store.cursor("projects").await.expect("cursor"), from.open().await.cursor("projects").await.expect("cursor"));
+    assert_eq!(
+        store.cursor("projects").await.expect("cursor"),
+        from.open().await.cursor("projects").await.expect("cursor")
+    );
 }
 
 #[tokio::test]

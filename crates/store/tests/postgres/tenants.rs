@@ -55,7 +55,10 @@ async fn a_query_without_a_filter_sees_its_tenant_only() {
     assert!(acme.run(of_acme).await.expect("run").is_some());
     assert_eq!(acme.run(of_globex).await.expect("run"), None);
     let sources = acme.runs(None, None, 9).await.expect("runs");
-    assert_eq!(sources.iter().map(|run| run.about.source.as_deref()).collect::<Vec<_>>(), [Some("erp of acme")]);
+    assert_eq!(
+        sources.iter().map(|run| run.about.source.as_deref()).collect::<Vec<_>>(),
+        [Some("erp of acme")]
+    );
 
     // The second wall: plain SQL without any condition.
     let session = Session::open(&url).await;
