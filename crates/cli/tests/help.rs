@@ -21,6 +21,8 @@ const COMMANDS: &[&[&str]] = &[
     &["held", "approve"],
     &["held", "reject"],
     &["reset"],
+    &["backup"],
+    &["restore"],
     &["serve"],
     &["pause"],
     &["unpause"],

@@ -138,7 +138,7 @@ fn cells(row: &Row, columns: &[Column]) -> Result<Vec<Cell>, Fault> {
 
 async fn receive_all(work: &Work<'_>, mut parts: mpsc::Receiver<Part>, replace: bool) -> Result<(), Fault> {
     let before = empty(work, replace).await?;
-    let mut insert: Option<String> = None;
+    let (mut insert, mut last): (Option<String>, BTreeMap<String, i64>) = Default::default();
     loop {
         match parts.recv().await {
             Some(Part::Table { name, columns: given }) => {
@@ -151,20 +151,23 @@ async fn receive_all(work: &Work<'_>, mut parts: mpsc::Receiver<Part>, replace: 
                 write_rows(work, sql, rows).await?;
             }
             Some(Part::Sequence { table, value }) => {
-                if let Some((column, sequence)) = sequences(work).await?.get(&table) {
-                    work.execute(
-                        &format!(
-                            "SELECT setval($2::text::regclass, greatest($3, pg_sequence_last_value($2::text::regclass),
-                               (SELECT max(\"{column}\") FROM {table} WHERE tenant = $1), 1))"
-                        ),
-                        &[&work.tenant, sequence, &value],
-                    )
-                    .await?;
-                }
+                last.insert(table, value);
             }
             Some(Part::End) => break,
             None => return Err(Fault::Broken("the backup could not be read to its end".to_owned())),
         }
+    }
+    // Numbers go on after those that were given out here, there, and to what is here now.
+    for (table, (column, sequence)) in sequences(work).await? {
+        let value = last.get(&table).copied().unwrap_or(1);
+        work.execute(
+            &format!(
+                "SELECT setval($2::text::regclass, greatest($3, pg_sequence_last_value($2::text::regclass),
+                   (SELECT max(\"{column}\") FROM {table} WHERE tenant = $1), 1))"
+            ),
+            &[&work.tenant, &sequence, &value],
+        )
+        .await?;
     }
     // Whoever still has a lease of what was here before writes nothing into what is here now.
     let (names, epochs): (Vec<String>, Vec<i64>) = before.into_iter().unzip();

@@ -209,6 +209,17 @@ impl Single {
     }
 }
 
+/// Whether there are tables of a store.
+pub(super) async fn exists(options: &Options) -> Result<bool, Error> {
+    let address = Address::of(&options.url)
+        .map_err(|message| Error::Database { place: "at this address".to_owned(), message })?;
+    let asked = async {
+        let single = Single::connect(&address, &set_up(options)).await?;
+        Ok(migrate::last_applied(&single.client).await? > 0)
+    };
+    asked.await.map_err(|fault: Fault| fault.at(&address.place))
+}
+
 /// What every session begins with. A commit is on the disk when it is answered, whatever the server's default is.
 pub(super) fn set_up(options: &Options) -> String {
     let tenant = options.tenant.replace('\'', "''");

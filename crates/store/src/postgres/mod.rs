@@ -99,6 +99,14 @@ pub fn shown(url: &str) -> String {
     address::Address::of(url).map_or_else(|_| "postgres://…".to_owned(), |address| address.place)
 }
 
+/// Whether there is a store: its tables, of whichever version. Makes nothing.
+///
+/// # Errors
+/// [`Error::Unreachable`] and [`Error::Database`].
+pub async fn exists(options: &Options) -> Result<bool, Error> {
+    connection::exists(options).await
+}
+
 /// Opens a store, makes its tables when they are not there, and brings them up to date.
 ///
 /// # Errors

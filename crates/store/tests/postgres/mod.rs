@@ -1,5 +1,6 @@
 //! The store in a PostgreSQL database, each test in a schema of its own.
 
+mod faults;
 mod tenants;
 
 use std::{
