@@ -212,7 +212,7 @@ impl Wide {
 }
 
 /// Cuts `items` where one comes whose key was met since the last cut: a statement may touch a row only once.
-pub(super) fn without_repeats<T, K: Ord>(items: &[T], key: impl Fn(&T) -> K) -> Vec<&[T]> {
+pub(super) fn without_repeats<'a, T, K: Ord>(items: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<&'a [T]> {
     let (mut parts, mut from, mut met) = (Vec::new(), 0, std::collections::BTreeSet::new());
     for (at, item) in items.iter().enumerate() {
         if !met.insert(key(item)) {

@@ -161,6 +161,9 @@ macro_rules! writing {
     }};
 }
 
+// After the macros, which it uses too.
+mod service;
+
 impl PostgresStore {
     async fn listing(&self) -> Result<&Listing, Error> {
         self.listing.get_or_try_init(|| Listing::open(self.connections.place())).await
