@@ -19,6 +19,7 @@ mod project;
 mod service;
 mod show;
 mod signals;
+mod store;
 mod table;
 mod wiring;
 

@@ -14,4 +14,5 @@ mod names;
 mod replace;
 mod schema;
 pub(crate) mod server;
+mod stored;
 mod unfit;

@@ -33,7 +33,7 @@ async fn behind_the_gate(client: &mut Client) -> Result<(), Fault> {
 }
 
 /// The newest version in the database, 0 in a new one. Asked for by hand: refinery would create its table for the answer.
-async fn last_applied(client: &Client) -> Result<i32, Fault> {
+pub(super) async fn last_applied(client: &Client) -> Result<i32, Fault> {
     let known = client.query_one("SELECT to_regclass('refinery_schema_history') IS NOT NULL", &[]).await?;
     if !known.try_get::<_, bool>(0)? {
         return Ok(0);
@@ -46,13 +46,15 @@ async fn last_applied(client: &Client) -> Result<i32, Fault> {
 fn fault_of(error: &refinery::Error) -> Fault {
     let text = error.to_string();
     match error.kind() {
-        refinery::error::Kind::Connection(_, source) => match source.downcast_ref::<tokio_postgres::Error>() {
-            Some(said) => match said.as_db_error() {
-                Some(said) => Fault::Broken(format!("{text}: {}", said.message())),
-                None => Fault::Unreachable(text),
-            },
-            None => Fault::Broken(text),
-        },
+        refinery::error::Kind::Connection(_, source) => {
+            match source.downcast_ref::<tokio_postgres::Error>() {
+                Some(said) => match said.as_db_error() {
+                    Some(said) => Fault::Broken(format!("{text}: {}", said.message())),
+                    None => Fault::Unreachable(text),
+                },
+                None => Fault::Broken(text),
+            }
+        }
         _ => Fault::Broken(text),
     }
 }

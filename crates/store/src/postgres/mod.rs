@@ -8,6 +8,7 @@
 //! Deliberately absent: retries. A lost connection fails what was under way; the next call connects anew.
 
 mod address;
+mod archive;
 mod checkpoint;
 mod codec;
 mod connection;
@@ -81,7 +82,10 @@ impl Options {
 // Not derived: the address has the password in it.
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("tenant", &self.tenant).field("holder", &self.holder).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("tenant", &self.tenant)
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,6 +99,14 @@ pub fn shown(url: &str) -> String {
     address::Address::of(url).map_or_else(|_| "postgres://…".to_owned(), |address| address.place)
 }
 
+/// Whether there is a store: its tables, of whichever version. Makes nothing.
+///
+/// # Errors
+/// [`Error::Unreachable`] and [`Error::Database`].
+pub async fn exists(options: &Options) -> Result<bool, Error> {
+    connection::exists(options).await
+}
+
 /// Opens a store, makes its tables when they are not there, and brings them up to date.
 ///
 /// # Errors
@@ -103,13 +115,7 @@ pub fn shown(url: &str) -> String {
 pub async fn open(options: Options) -> Result<PostgresStore, Error> {
     let connections = Connections::open(&options).await?;
     let keeper = Keeper::start(&options, connections.tenant())?;
-    Ok(PostgresStore {
-        connections,
-        keeper,
-        options,
-        streams: Streams::default(),
-        listing: OnceCell::new(),
-    })
+    Ok(PostgresStore { connections, keeper, options, streams: Streams::default(), listing: OnceCell::new() })
 }
 
 /// A store in a PostgreSQL database.
@@ -154,6 +160,9 @@ macro_rules! writing {
         $store.connections.told(outcome.await)
     }};
 }
+
+// After the macros, which it uses too.
+mod service;
 
 impl PostgresStore {
     async fn listing(&self) -> Result<&Listing, Error> {

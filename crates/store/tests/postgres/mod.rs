@@ -1,5 +1,6 @@
 //! The store in a PostgreSQL database, each test in a schema of its own.
 
+mod faults;
 mod tenants;
 
 use std::{
@@ -11,10 +12,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use syncline_store::{
-    Store,
-    conformance::Place,
+    Lease, Store,
+    conformance::{Place, service::ServicePlace},
     postgres::{self, Options, PostgresStore},
+    service::ServiceStore,
 };
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
@@ -52,13 +55,18 @@ impl Schema {
         Options { connections: 4, lock_timeout: Duration::from_secs(2), ..Options::new(self.url()) }
     }
 
-    async fn store(&self) -> PostgresStore {
+    pub(crate) async fn store(&self) -> PostgresStore {
         postgres::open(self.options()).await.expect("the store opens")
     }
 
     /// The test's own session, beside those of the store.
     async fn session(&self) -> Session {
         Session::open(&self.url()).await
+    }
+
+    /// The first column of what a query finds.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        self.session().await.texts(sql).await
     }
 }
 
@@ -103,6 +111,12 @@ impl Session {
         });
         Self { client, _driver: driver }
     }
+
+    /// The first column of what a query finds.
+    async fn texts(&self, sql: &str) -> Vec<String> {
+        let rows = self.client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        rows.iter().map(|row| row.get(0)).collect()
+    }
 }
 
 #[async_trait]
@@ -114,4 +128,38 @@ impl Place for Schema {
 
 mod conformance {
     syncline_store::suite!(super::Schema::new);
+}
+
+/// The same schema, for several nodes: they wait for each other.
+struct Served(Schema);
+
+fn served() -> Served {
+    Served(Schema::new())
+}
+
+#[async_trait]
+impl ServicePlace for Served {
+    async fn open(&self) -> Arc<dyn ServiceStore> {
+        let options = Options { lock_timeout: Duration::from_secs(60), ..self.0.options() };
+        Arc::new(postgres::open(options).await.expect("the store opens"))
+    }
+
+    async fn expire_leases(&self, now: Timestamp) -> Timestamp {
+        let sql = "UPDATE occurrence SET lease_until = clock_timestamp() - interval '1 second'
+                   WHERE state = 'claimed'";
+        self.0.session().await.client.batch_execute(sql).await.expect("older leases");
+        now
+    }
+
+    async fn bury(&self, lease: Lease) {
+        let sync = lease.sync.clone();
+        drop(lease);
+        let sql = "UPDATE lease SET until = clock_timestamp() - interval '1 second'
+                   FROM sync WHERE sync.tenant = lease.tenant AND sync.number = lease.sync AND sync.name = $1";
+        self.0.session().await.client.execute(sql, &[&sync]).await.expect("an older lease");
+    }
+}
+
+mod service {
+    syncline_store::service_suite!(super::served);
 }

@@ -2,14 +2,16 @@
 
 mod faults;
 mod file;
+mod service_speed;
 mod speed;
+mod upgrade;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_store::{
-    Store,
+    Lease, Store,
     conformance::{Place, service::ServicePlace},
     service::{LEASE, ServiceStore},
     sqlite::{self, Options, SqliteStore},
@@ -20,7 +22,7 @@ use tempfile::TempDir;
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("made on demand").join("store.db")
     }
 
@@ -28,7 +30,7 @@ impl Folder {
         Options { busy_timeout: Duration::from_millis(50), ..Options::new(self.path()) }
     }
 
-    async fn store(&self) -> SqliteStore {
+    pub(crate) async fn store(&self) -> SqliteStore {
         sqlite::open(self.options()).await.expect("the store opens")
     }
 }
@@ -63,6 +65,11 @@ impl ServicePlace for Served {
 
     async fn expire_leases(&self, now: Timestamp) -> Timestamp {
         now + LEASE
+    }
+
+    async fn bury(&self, lease: Lease) {
+        // The operating system closes the files of a dead process, and nothing else.
+        drop(lease);
     }
 }
 
