@@ -32,22 +32,26 @@ fn a_run_that_is_asked_for_is_carried_out() {
     service.stop();
 }
 
+/// There is no version yet.
+const NEW: &str = "If-None-Match: *";
+
 #[test]
 fn a_definition_of_the_api_is_served_and_the_files_is_not_overwritten() {
     let place = place(10);
     let service = Service::start(&place, "one", &[]);
     let sync = r#"{"from":{"connection":"erp","table":"projects","key":["code"]},"to":{"connection":"cache","table":"again"},"mode":"full","write":"upsert","schedule":{"every":"1s"}}"#;
-    let (status, body) = service.ask("PUT", "/api/v1/syncs/projects", sync);
+    let (status, body) = service.ask_with("PUT", "/api/v1/syncs/projects", NEW, sync);
     assert_eq!(status, 409, "{body}");
     let broken = sync.replace("upsert", "upsrt");
-    let (status, body) = service.ask("PUT", "/api/v1/syncs/again", &broken);
+    let (status, body) = service.ask_with("PUT", "/api/v1/syncs/again", NEW, &broken);
     assert!((400..500).contains(&status) && body.contains("upsrt"), "{status} {body}");
-    let (status, body) = service.ask("PUT", "/api/v1/syncs/again", sync);
+    let (status, body) = service.ask_with("PUT", "/api/v1/syncs/again", NEW, sync);
     assert_eq!(status, 201, "{body}");
     until("the new sync has run", || {
         super::kit::one(&place, "cache.db", "SELECT count(*) FROM again") == Some(10)
     });
-    assert_eq!(service.ask("DELETE", "/api/v1/syncs/again", "").0, 200);
+    let removed = service.ask_with("DELETE", "/api/v1/syncs/again", "If-Match: \"1\"", "");
+    assert_eq!(removed.0, 200, "{}", removed.1);
     until_told(&place, "definition.changed", 2);
     service.stop();
 }
