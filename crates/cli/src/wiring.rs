@@ -18,7 +18,7 @@ use syncline_connect::{
 };
 use syncline_core::{connection::Connection, mapping, sync::Sync};
 use syncline_engine::{Bound, Engine, Error, Flow, load, retry::Policy, service};
-use syncline_spec::{Environment, Project};
+use syncline_spec::{Environment, Project, UNSET};
 use syncline_store::{Store, service::ServiceStore};
 
 use crate::exit::Failure;
@@ -65,13 +65,13 @@ impl Environment for Surroundings {
     fn variable(&self, name: &str) -> Option<String> {
         #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
         let value = std::env::var(name).ok();
-        value.or_else(|| self.lenient.then(|| "unset".to_owned()))
+        value.or_else(|| self.lenient.then(|| UNSET.to_owned()))
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
         let read = std::fs::read_to_string(self.directory.join(path));
         match read {
-            Err(_) if self.lenient => Ok("unset".to_owned()),
+            Err(_) if self.lenient => Ok(UNSET.to_owned()),
             read => read.map_err(|error| reason(&error)),
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     places::{Places, child, item},
     problem::{Place, Problem, Severity, any_of, nearest},
     tree::{Entry, Node, Value},
-    variables::Variables,
+    variables::{UNSET, Variables},
 };
 
 /// Most problems that are reported; a file with more is not a project file.
@@ -306,7 +306,8 @@ impl<'t> Record<'t> {
     /// An address with one of these beginnings. It may hold a secret, so it is not repeated.
     pub(crate) fn address(&self, reader: &mut Reader<'_>, name: &str, schemes: &[&str]) -> Option<String> {
         let (text, spot) = (self.text(reader, name)?, self.get(name)?);
-        if schemes.iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme)) {
+        let begins = |scheme: &&str| text.len() > scheme.len() && text.starts_with(*scheme);
+        if text == UNSET || schemes.iter().any(begins) {
             return Some(text);
         }
         let message = format!("{} must begin with {}", spot.path, any_of(schemes));

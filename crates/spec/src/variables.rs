@@ -28,6 +28,10 @@ pub trait Environment {
     fn file(&self, path: &str) -> Result<String, String>;
 }
 
+/// What an [`Environment`] gives for a variable that is not set, to commands that have no use for its value; it passes for an
+/// address.
+pub const UNSET: &str = "unset";
+
 /// A text with its variables filled in.
 #[derive(Debug, Default)]
 pub(crate) struct Filled {
