@@ -68,4 +68,4 @@ pub use problem::{Place, Problem, Severity, did_you_mean};
 pub use project::{FILE_BYTES_MAX, Loaded, decode, parse};
 pub use syncline_core::project::Project;
 pub use template::template;
-pub use variables::{Environment, UNSET};
+pub use variables::Environment;
