@@ -135,6 +135,7 @@ pub(crate) fn parse_overlap(word: &str) -> Option<Overlap> {
 }
 
 /// What is left of the limits while claims are handed out.
+#[derive(Clone)]
 pub(crate) struct Room<'a> {
     total: Option<usize>,
     connections: BTreeMap<&'a str, usize>,

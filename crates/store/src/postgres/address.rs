@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_place_has_no_login() {
-        let address = Address::of("postgresql://me:p%40ss@db.example:6543/sync?sslmode=disable&connect_timeout=3");
+        let address =
+            Address::of("postgresql://me:p%40ss@db.example:6543/sync?sslmode=disable&connect_timeout=3");
         let address = address.unwrap_or_else(|why| panic!("{why}"));
         assert_eq!(address.place, "postgres://db.example:6543/sync");
         assert_eq!(address.login.get_password(), Some("p@ss".as_bytes()));

@@ -86,9 +86,9 @@ async fn change_ledger(
 ) -> Result<(), Fault> {
     let run = codec::signed(run)?;
     let changes: Vec<_> = checkpoint.ledger.iter().zip(&prepared.wide).collect();
-    for alike in changes.chunk_by(|(a, _), (b, _)| {
-        matches!(a, LedgerChange::Put(_)) == matches!(b, LedgerChange::Put(_))
-    }) {
+    for alike in changes
+        .chunk_by(|(a, _), (b, _)| matches!(a, LedgerChange::Put(_)) == matches!(b, LedgerChange::Put(_)))
+    {
         let (mut puts, mut removed) = (Vec::new(), Vec::new());
         for (change, wide) in alike {
             match change {

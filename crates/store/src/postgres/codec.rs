@@ -69,7 +69,8 @@ pub(super) fn stored_time_or_null(row: &Row, column: usize) -> Result<Option<Tim
 }
 
 fn timestamp(Time(micros): Time) -> Result<Timestamp, Fault> {
-    Timestamp::from_microsecond(micros).map_err(|_| Fault::Broken("a stored time is beyond all times".to_owned()))
+    Timestamp::from_microsecond(micros)
+        .map_err(|_| Fault::Broken("a stored time is beyond all times".to_owned()))
 }
 
 /// PostgreSQL has signed numbers only.
@@ -211,7 +212,7 @@ impl Wide {
 }
 
 /// Cuts `items` where one comes whose key was met since the last cut: a statement may touch a row only once.
-pub(super) fn without_repeats<T, K: Ord>(items: &[T], key: impl Fn(&T) -> K) -> Vec<&[T]> {
+pub(super) fn without_repeats<'a, T, K: Ord>(items: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<&'a [T]> {
     let (mut parts, mut from, mut met) = (Vec::new(), 0, std::collections::BTreeSet::new());
     for (at, item) in items.iter().enumerate() {
         if !met.insert(key(item)) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction,
+};
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, IsolationLevel, Row, types::ToSql};
 
@@ -107,7 +109,8 @@ impl Session {
     /// Begins a transaction that reads one consistent state of the store. Dropping it ends it.
     pub(super) async fn read(&mut self) -> Result<Work<'_>, Fault> {
         let builder = self.client.build_transaction();
-        let transaction = builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+        let transaction =
+            builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
         Ok(Work { transaction, tenant: self.tenant })
     }
 
@@ -172,7 +175,8 @@ impl Single {
     pub(super) async fn connect(address: &Address, set_up: &str) -> Result<Self, Fault> {
         let connecting = address.login.connect(address.tls.clone());
         let too_long = |_| Fault::Unreachable("the server did not answer in time".to_owned());
-        let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(too_long)??;
+        let (client, connection) =
+            tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(too_long)??;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             // What ends the connection reaches the client as the failure of its next statement.

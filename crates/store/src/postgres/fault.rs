@@ -36,7 +36,9 @@ impl From<tokio_postgres::Error> for Fault {
 impl From<PoolError> for Fault {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Self::Sql(error),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                Self::Sql(error)
+            }
             PoolError::Timeout(_) => Self::Unreachable("no connection became free in time".to_owned()),
             other => Self::Unreachable(other.to_string()),
         }

@@ -13,7 +13,13 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Options, address::Address, codec, connection::{Single, set_up}, fault::Fault};
+use super::{
+    Options,
+    address::Address,
+    codec,
+    connection::{Single, set_up},
+    fault::Fault,
+};
 use crate::Error;
 
 /// Longest wait for a lease to be given back. One that was not is free when its time is over.
@@ -69,7 +75,11 @@ impl Known {
     fn expire(&self, now: Instant) {
         for ((sync, epoch), kept) in self.leases().iter_mut() {
             if kept.renewed.is_some_and(|renewed| now.duration_since(renewed) >= self.lasts) {
-                tracing::warn!(sync, epoch, "a lease could not be renewed in time: nothing more is written under it");
+                tracing::warn!(
+                    sync,
+                    epoch,
+                    "a lease could not be renewed in time: nothing more is written under it"
+                );
                 kept.renewed = None;
             }
         }
@@ -78,7 +88,10 @@ impl Known {
 
 /// The process's own clock: it has no leaps, and goes on while the process is stopped.
 pub(super) fn monotonic() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "whether a lease may still be used is asked of this clock alone")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whether a lease may still be used is asked of this clock alone"
+    )]
     Instant::now()
 }
 
@@ -100,7 +113,10 @@ impl Drop for Guard {
         if self.orders.try_send(Order::GiveBack(self.held.clone(), done)).is_ok()
             && wait.recv_timeout(GIVE_BACK_WAIT) == Err(blocking::RecvTimeoutError::Timeout)
         {
-            tracing::warn!(sync = self.held.name, "the lease was not given back; it is free when its time is over");
+            tracing::warn!(
+                sync = self.held.name,
+                "the lease was not given back; it is free when its time is over"
+            );
         }
     }
 }
@@ -218,8 +234,10 @@ impl Renewer {
         let tenant = self.tenant;
         match self.ask(sql, &[&tenant, &syncs, &epochs, &lasts]).await {
             Ok(rows) => {
-                let renewed: Vec<(i32, i64)> =
-                    rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+                let renewed: Vec<(i32, i64)> = rows
+                    .iter()
+                    .filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)))
+                    .collect();
                 let mut leases = self.known.leases();
                 for ((name, sync), epoch) in names.into_iter().zip(syncs).zip(epochs) {
                     if renewed.contains(&(sync, epoch))
@@ -241,7 +259,8 @@ impl Renewer {
             return;
         }
         let syncs: Vec<i32> = held.iter().map(|held| held.sync).collect();
-        let epochs: Vec<i64> = held.iter().map(|held| codec::signed(held.epoch).unwrap_or_default()).collect();
+        let epochs: Vec<i64> =
+            held.iter().map(|held| codec::signed(held.epoch).unwrap_or_default()).collect();
         let sql = "DELETE FROM lease USING unnest($2::int[], $3::bigint[]) AS ours (sync, epoch)
              WHERE lease.tenant = $1 AND lease.sync = ours.sync AND lease.epoch = ours.epoch
              RETURNING lease.sync, lease.epoch";

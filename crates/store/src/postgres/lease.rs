@@ -97,7 +97,8 @@ pub(super) async fn look(work: &Work<'_>, lease: &Token) -> Result<Claimed, Faul
 
 /// As [`look`], and keeps it so until the transaction ends: a claim waits for the row. First in every leased write.
 pub(super) async fn hold(work: &Work<'_>, lease: &Token) -> Result<Claimed, Fault> {
-    check(work, lease, "SELECT number, epoch FROM sync WHERE tenant = $1 AND name = $2 FOR NO KEY UPDATE").await
+    check(work, lease, "SELECT number, epoch FROM sync WHERE tenant = $1 AND name = $2 FOR NO KEY UPDATE")
+        .await
 }
 
 async fn check(work: &Work<'_>, lease: &Token, sql: &str) -> Result<Claimed, Fault> {
@@ -107,7 +108,11 @@ async fn check(work: &Work<'_>, lease: &Token, sql: &str) -> Result<Claimed, Fau
     // A store without the sync is a new store in the place of ours.
     let Some(row) = found else { return Err(stale(0)) };
     let epoch: i64 = row.try_get(1)?;
-    if epoch == ours { Ok(Claimed { sync: row.try_get(0)?, epoch }) } else { Err(stale(codec::unsigned(&row, 1)?)) }
+    if epoch == ours {
+        Ok(Claimed { sync: row.try_get(0)?, epoch })
+    } else {
+        Err(stale(codec::unsigned(&row, 1)?))
+    }
 }
 
 /// The number of a sync, if the store has heard of it.

@@ -52,8 +52,7 @@ impl Streams {
 }
 
 /// Columns of an [`Entry`], for [`entry`].
-const ENTRY: &str =
-    "ledger.seq, ledger.stream, ledger.record_id, ledger.version, ledger.hash, ledger.gone";
+const ENTRY: &str = "ledger.seq, ledger.stream, ledger.record_id, ledger.version, ledger.hash, ledger.gone";
 
 fn entry(row: &Row, streams: &HashMap<i32, Arc<str>>) -> Result<Entry, Fault> {
     let stream = streams.get(&row.try_get(1)?);
@@ -116,8 +115,11 @@ pub(super) async fn details(
         )
         .await?;
     let placed = rows.iter().map(|row| {
-        let details =
-            Details { key: codec::from_json(row, 1)?, fields: codec::from_json(row, 2)?, run: codec::unsigned(row, 3)? };
+        let details = Details {
+            key: codec::from_json(row, 1)?,
+            fields: codec::from_json(row, 2)?,
+            run: codec::unsigned(row, 3)?,
+        };
         Ok((row.try_get(0)?, details))
     });
     in_place(identities.len(), placed)
@@ -186,7 +188,8 @@ pub(super) async fn unseen(
             break true;
         }
     };
-    let sql = format!("SELECT {ENTRY}, identity FROM ledger WHERE tenant = $1 AND seq = ANY($2) ORDER BY seq");
+    let sql =
+        format!("SELECT {ENTRY}, identity FROM ledger WHERE tenant = $1 AND seq = ANY($2) ORDER BY seq");
     let rows = work.rows(&sql, &[&work.tenant, &unseen]).await?;
     let entries = streams.entries(work, &rows).await?;
     let found = rows.iter().zip(entries).map(|(row, entry)| Ok((codec::identity(row, 6)?, entry)));
@@ -249,7 +252,8 @@ pub(super) async fn put(work: &Work<'_>, sync: i32, run: i64, rows: &[Put<'_>]) 
     let streams: Vec<i32> = rows.iter().map(|put| put.stream).collect();
     let records: Vec<&str> = rows.iter().map(|put| put.row.record_id.as_str()).collect();
     let versions: Vec<Option<&str>> = rows.iter().map(|put| put.row.version.as_deref()).collect();
-    let hashes: Vec<Option<&[u8]>> = rows.iter().map(|put| put.row.hash.as_ref().map(<[u8; 32]>::as_slice)).collect();
+    let hashes: Vec<Option<&[u8]>> =
+        rows.iter().map(|put| put.row.hash.as_ref().map(<[u8; 32]>::as_slice)).collect();
     let gone: Vec<bool> = rows.iter().map(|put| put.row.gone).collect();
     work.execute(
         "INSERT INTO ledger (tenant, sync, seq, identity, stream, record_id, version, hash, gone)

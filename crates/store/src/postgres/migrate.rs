@@ -46,13 +46,35 @@ async fn last_applied(client: &Client) -> Result<i32, Fault> {
 fn fault_of(error: &refinery::Error) -> Fault {
     let text = error.to_string();
     match error.kind() {
-        refinery::error::Kind::Connection(_, source) => match source.downcast_ref::<tokio_postgres::Error>() {
-            Some(said) => match said.as_db_error() {
-                Some(said) => Fault::Broken(format!("{text}: {}", said.message())),
-                None => Fault::Unreachable(text),
-            },
-            None => Fault::Broken(text),
-        },
+        refinery::error::Kind::Connection(_, source) => {
+            match source.downcast_ref::<tokio_postgres::Error>() {
+                Some(said) => match said.as_db_error() {
+                    Some(said) => Fault::Broken(format!("{text}: {}", said.message())),
+                    None => Fault::Unreachable(text),
+                },
+                None => Fault::Broken(text),
+            }
+        }
         _ => Fault::Broken(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_migration_is_never_edited() {
+        // refinery's checksums; an edited migration is refused by every store that has it. Add a new file instead.
+        let published: Vec<_> = migrations::runner()
+            .get_migrations()
+            .iter()
+            .map(|migration| (migration.version(), migration.name().to_owned(), migration.checksum()))
+            .collect();
+        let expected = [
+            (1, "first".to_owned(), 1_665_005_203_186_143_274),
+            (2, "service".to_owned(), 12_343_211_626_162_585_553),
+        ];
+        assert_eq!(published, expected);
     }
 }

@@ -81,7 +81,10 @@ impl Options {
 // Not derived: the address has the password in it.
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("tenant", &self.tenant).field("holder", &self.holder).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("tenant", &self.tenant)
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,13 +106,7 @@ pub fn shown(url: &str) -> String {
 pub async fn open(options: Options) -> Result<PostgresStore, Error> {
     let connections = Connections::open(&options).await?;
     let keeper = Keeper::start(&options, connections.tenant())?;
-    Ok(PostgresStore {
-        connections,
-        keeper,
-        options,
-        streams: Streams::default(),
-        listing: OnceCell::new(),
-    })
+    Ok(PostgresStore { connections, keeper, options, streams: Streams::default(), listing: OnceCell::new() })
 }
 
 /// A store in a PostgreSQL database.
@@ -154,6 +151,9 @@ macro_rules! writing {
         $store.connections.told(outcome.await)
     }};
 }
+
+// After the macros, which it uses too.
+mod service;
 
 impl PostgresStore {
     async fn listing(&self) -> Result<&Listing, Error> {

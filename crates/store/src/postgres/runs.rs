@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use syncline_core::{counts::Counts, cursor::Cursor, run::Status};
 use tokio_postgres::Row;
 
@@ -44,6 +44,8 @@ pub(super) async fn start(work: &Work<'_>, lease: &Token, run: &NewRun) -> Resul
         )
         .await?;
     let row = row.ok_or_else(|| Fault::Broken("the sync has a running run already".to_owned()))?;
+    let sql = "UPDATE sync SET last_run = $3 WHERE tenant = $1 AND number = $2";
+    work.execute(sql, &[&work.tenant, &claimed.sync, &row.try_get::<_, i64>(0)?]).await?;
     codec::unsigned(&row, 0)
 }
 
@@ -154,14 +156,49 @@ pub(super) async fn finish(work: &Work<'_>, lease: &Token, run: RunId, end: &Run
         ],
     )
     .await?;
+    summarise(work, &claimed, run, end).await?;
     forget(work, end.at).await
+}
+
+/// Keeps what is asked of ten thousand syncs at once: the newest success, also by schedule, and the failures since.
+async fn summarise(work: &Work<'_>, claimed: &Claimed, run: RunId, end: &RunEnd) -> Result<(), Fault> {
+    let run = codec::signed(run)?;
+    if end.status == Status::Failed {
+        let sql = "UPDATE sync SET failures = failures + 1 WHERE tenant = $1 AND number = $2";
+        work.execute(sql, &[&work.tenant, &claimed.sync]).await?;
+    }
+    if matches!(end.status, Status::Succeeded | Status::Partial) {
+        work.execute(
+            "UPDATE sync SET failures = 0, success_started_at = run.started_at, success_at = run.finished_at
+             FROM run WHERE sync.tenant = $1 AND sync.number = $2 AND run.tenant = $1 AND run.id = $3",
+            &[&work.tenant, &claimed.sync, &run],
+        )
+        .await?;
+        work.execute(
+            "INSERT INTO sync_success (tenant, sync, schedule, started_at, finished_at)
+             SELECT tenant, sync, schedule, started_at, finished_at FROM run
+             WHERE tenant = $1 AND id = $2 AND schedule IS NOT NULL
+             ON CONFLICT (tenant, sync, schedule) DO UPDATE SET started_at = excluded.started_at,
+               finished_at = excluded.finished_at",
+            &[&work.tenant, &run],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// How long runs are kept: as the service was told last, if one ever served this store.
+async fn runs_kept(work: &Work<'_>) -> Result<SignedDuration, Fault> {
+    let sql = "SELECT value FROM counter WHERE tenant = $1 AND name = 'runs_kept_seconds'";
+    let told = work.row(sql, &[&work.tenant]).await?;
+    Ok(told.map(|row| row.try_get(0)).transpose()?.map_or(RUNS_KEPT, SignedDuration::from_secs))
 }
 
 /// Deletes what is too old to be of use, a bounded number of rows. What another node deletes right now is left to it.
 async fn forget(work: &Work<'_>, now: Timestamp) -> Result<(), Fault> {
     let most = codec::limit(FORGOTTEN_MAX);
     // A clock at the beginning of time has nothing behind it.
-    if let Ok(before) = now.checked_sub(RUNS_KEPT) {
+    if let Ok(before) = now.checked_sub(runs_kept(work).await?) {
         work.execute(
             "DELETE FROM run WHERE tenant = $1 AND id IN (SELECT id FROM run
                WHERE tenant = $1 AND started_at < $2 AND finished_at IS NOT NULL
@@ -182,12 +219,12 @@ async fn forget(work: &Work<'_>, now: Timestamp) -> Result<(), Fault> {
 }
 
 /// Columns of a [`Run`], for [`read`].
-const RUN: &str = "run.id, sync.name, run.mode, run.reason, run.status, run.started_at, run.finished_at,
+pub(super) const RUN: &str =
+    "run.id, sync.name, run.mode, run.reason, run.status, run.started_at, run.finished_at,
     run.error_code, run.error_message, run.notes::text,
     read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted,
     run.source, run.destination, run.schedule, run.correlation, run.retry_of
-    FROM run JOIN sync ON sync.tenant = run.tenant AND sync.number = run.sync
-    WHERE run.tenant = $1";
+    FROM run JOIN sync ON sync.tenant = run.tenant AND sync.number = run.sync";
 
 pub(super) async fn list(
     work: &Work<'_>,
@@ -199,7 +236,7 @@ pub(super) async fn list(
     let of_sync = "run.sync = (SELECT number FROM sync WHERE tenant = $1 AND name = $2)";
     let condition = if sync.is_some() { of_sync } else { "$2::text IS NULL" };
     let sql = format!(
-        "SELECT {RUN} AND {condition} AND ($3::text IS NULL OR run.status = $3) ORDER BY run.id DESC LIMIT $4"
+        "SELECT {RUN} WHERE run.tenant = $1 AND {condition} AND ($3::text IS NULL OR run.status = $3) ORDER BY run.id DESC LIMIT $4"
     );
     let status = status.map(Status::as_str);
     let rows = work.rows(&sql, &[&work.tenant, &sync, &status, &codec::limit(limit)]).await?;
@@ -209,7 +246,9 @@ pub(super) async fn list(
 pub(super) async fn get(work: &Work<'_>, run: RunId) -> Result<Option<Run>, Fault> {
     // No run has a number above 2^63.
     let Ok(id) = i64::try_from(run) else { return Ok(None) };
-    let rows = work.rows(&format!("SELECT {RUN} AND run.id = $2"), &[&work.tenant, &id]).await?;
+    let rows = work
+        .rows(&format!("SELECT {RUN} WHERE run.tenant = $1 AND run.id = $2"), &[&work.tenant, &id])
+        .await?;
     Ok(read(work, &rows).await?.into_iter().next())
 }
 

@@ -242,8 +242,10 @@ pub(super) fn newest(connection: &Connection) -> Result<BTreeMap<i64, Run>, Faul
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([])?;
     let mut runs = BTreeMap::new();
+    let mut by_stream = by_stream_of_newest(connection)?;
     while let Some(row) = rows.next()? {
-        runs.insert(row.get(25)?, read(connection, row)?);
+        let by_stream = by_stream.remove(&row.get(0)?).unwrap_or_default();
+        runs.insert(row.get(25)?, Run { by_stream, ..read_narrow(row)? });
     }
     Ok(runs)
 }
@@ -257,12 +259,17 @@ pub(super) fn get(connection: &Connection, run: RunId) -> Result<Option<Run>, Fa
 }
 
 fn read(connection: &Connection, row: &Row<'_>) -> Result<Run, Fault> {
-    let id = codec::unsigned(row, 0)?;
+    let run = read_narrow(row)?;
+    Ok(Run { by_stream: by_stream(connection, run.id)?, ..run })
+}
+
+/// A run without its account by stream.
+fn read_narrow(row: &Row<'_>) -> Result<Run, Fault> {
     let status = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
     let code: Option<String> = row.get(7)?;
     let message: Option<String> = row.get(8)?;
     Ok(Run {
-        id,
+        id: codec::unsigned(row, 0)?,
         sync: row.get(1)?,
         mode: row.get(2)?,
         reason: row.get(3)?,
@@ -278,10 +285,23 @@ fn read(connection: &Connection, row: &Row<'_>) -> Result<Run, Fault> {
         started_at: codec::time(row, 5)?,
         finished_at: codec::time_or_null(row, 6)?,
         counts: codec::counts(row, 10)?,
-        by_stream: by_stream(connection, id)?,
+        by_stream: BTreeMap::new(),
         error: code.zip(message),
         notes: codec::from_json(row, 9)?,
     })
+}
+
+/// The accounts of all the newest runs at once: a question for each would take most of the time.
+fn by_stream_of_newest(connection: &Connection) -> Result<BTreeMap<i64, BTreeMap<String, Counts>>, Fault> {
+    let sql =
+        format!("SELECT stream, {COUNTS}, run FROM run_stream WHERE run IN (SELECT last_run FROM sync)");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut found: BTreeMap<i64, BTreeMap<String, Counts>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        found.entry(row.get(11)?).or_default().insert(row.get(0)?, codec::counts(row, 1)?);
+    }
+    Ok(found)
 }
 
 fn by_stream(connection: &Connection, run: RunId) -> Result<BTreeMap<String, Counts>, Fault> {

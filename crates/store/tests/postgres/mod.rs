@@ -1,6 +1,7 @@
 //! The store in a PostgreSQL database, each test in a schema of its own.
 
 mod tenants;
+mod upgrade;
 
 use std::{
     sync::{
@@ -11,10 +12,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use syncline_store::{
-    Store,
-    conformance::Place,
+    Lease, Store,
+    conformance::{Place, service::ServicePlace},
     postgres::{self, Options, PostgresStore},
+    service::ServiceStore,
 };
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
@@ -114,4 +117,38 @@ impl Place for Schema {
 
 mod conformance {
     syncline_store::suite!(super::Schema::new);
+}
+
+/// The same schema, for several nodes: they wait for each other.
+struct Served(Schema);
+
+fn served() -> Served {
+    Served(Schema::new())
+}
+
+#[async_trait]
+impl ServicePlace for Served {
+    async fn open(&self) -> Arc<dyn ServiceStore> {
+        let options = Options { lock_timeout: Duration::from_secs(60), ..self.0.options() };
+        Arc::new(postgres::open(options).await.expect("the store opens"))
+    }
+
+    async fn expire_leases(&self, now: Timestamp) -> Timestamp {
+        let sql = "UPDATE occurrence SET lease_until = clock_timestamp() - interval '1 second'
+                   WHERE state = 'claimed'";
+        self.0.session().await.client.batch_execute(sql).await.expect("older leases");
+        now
+    }
+
+    async fn bury(&self, lease: Lease) {
+        let sync = lease.sync.clone();
+        drop(lease);
+        let sql = "UPDATE lease SET until = clock_timestamp() - interval '1 second'
+                   FROM sync WHERE sync.tenant = lease.tenant AND sync.number = lease.sync AND sync.name = $1";
+        self.0.session().await.client.execute(sql, &[&sync]).await.expect("an older lease");
+    }
+}
+
+mod service {
+    syncline_store::service_suite!(super::served);
 }

@@ -107,6 +107,21 @@ async fn planning_writes_nothing_to_the_store() {
     assert!(files() == before);
 }
 
+/// Rows of a service.
+const SERVED: &str = "
+    INSERT INTO occurrence (kind, subject, instant, due_at, overlap, weight, retry, options, connections, requested_by,
+      correlation, created_at, state, epoch, attempts, node, claimed_at, lease_until)
+    SELECT kind, 'daily', at, at, 'skip', 0, 0, '{}', '[]', 'cli', 'c', at, state, epoch, epoch, node, time, time
+    FROM (SELECT '2026-11-22T03:20:00.000000Z' AS at) JOIN (
+      SELECT 'chain' AS kind, 'claimed' AS state, 1 AS epoch, 'n' AS node, '2026-11-22T03:20:00.000000Z' AS time
+      UNION ALL SELECT 'chain', 'waiting', 0, NULL, NULL);
+    INSERT INTO chain_run (chain, status, correlation, started_at)
+    VALUES ('daily', 'running', 'c', '2026-11-22T03:20:00.000000Z');
+    INSERT INTO chain_step (chain_run, position, step, required, status, attempts)
+    VALUES (1, 0, 'load', 1, 'waiting', 0), (1, 1, 'tell', 1, 'waiting', 0);
+    INSERT INTO event (at, kind, subject_kind, subject, message, data)
+    VALUES ('2026-11-22T03:20:00.000000Z', 'run.started', 'sync', 'projects', 'm', 'null');";
+
 #[tokio::test]
 async fn the_schema_refuses_nonsense() {
     let folder = fresh();
@@ -119,6 +134,7 @@ async fn the_schema_refuses_nonsense() {
         .expect("a checkpoint");
     drop((lease, store));
     let sql = Connection::open(folder.path()).expect("plain SQL");
+    sql.execute_batch(SERVED).expect("a claimed chain with two steps, one that waits, and an event");
     sql.execute_batch("PRAGMA foreign_keys = ON").expect("foreign keys");
     let nonsense = [
         "UPDATE run SET status = 'done'",
@@ -144,6 +160,26 @@ async fn the_schema_refuses_nonsense() {
         "INSERT INTO ledger_detail VALUES (9, 1, '[]', '{}')",
         "INSERT INTO spent VALUES ('tenant', 'now', 1)",
         "INSERT INTO spent VALUES ('tenant', '2026-11-22T03:20:00.000000Z', -1)",
+        "UPDATE occurrence SET state = 'begun'",
+        "UPDATE occurrence SET state = 'done'",
+        "UPDATE occurrence SET state = 'claimed', lease_until = due_at WHERE state = 'waiting'",
+        "UPDATE occurrence SET lease_until = NULL WHERE state = 'claimed'",
+        "UPDATE occurrence SET finished_at = due_at",
+        "UPDATE occurrence SET state = 'skipped', finished_at = due_at, lease_until = NULL",
+        "UPDATE occurrence SET state = 'claimed', node = 'n', claimed_at = due_at, lease_until = due_at, epoch = 1, attempts = 1",
+        "UPDATE occurrence SET status = 'succeeded'",
+        "UPDATE occurrence SET error_code = 'c', error_message = 'm'",
+        "UPDATE occurrence SET epoch = -1",
+        "UPDATE occurrence SET options = 'not JSON'",
+        "UPDATE occurrence SET idempotency_key = 'the same'",
+        "UPDATE occurrence SET schedule = 'hourly', instant = due_at, due_at = due_at",
+        "UPDATE chain_run SET status = 'completed'",
+        "UPDATE chain_run SET finished_at = started_at",
+        "UPDATE chain_step SET step = 'load'",
+        "UPDATE event SET subject = NULL",
+        "INSERT INTO token (name, hash, scopes, created_at) VALUES ('ci', x'00', '[]', '2026-11-22T03:20:00.000000Z')",
+        "INSERT INTO definition VALUES ('sync', 'a', 0, NULL, 'ops', '2026-11-22T03:20:00.000000Z')",
+        "INSERT INTO setting VALUES ('limits', 'not JSON', 'ops', '2026-11-22T03:20:00.000000Z')",
     ];
     for statement in nonsense {
         assert!(sql.execute_batch(statement).is_err(), "accepted: {statement}");

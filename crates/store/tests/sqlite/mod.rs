@@ -2,14 +2,16 @@
 
 mod faults;
 mod file;
+mod service_speed;
 mod speed;
+mod upgrade;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_store::{
-    Store,
+    Lease, Store,
     conformance::{Place, service::ServicePlace},
     service::{LEASE, ServiceStore},
     sqlite::{self, Options, SqliteStore},
@@ -63,6 +65,11 @@ impl ServicePlace for Served {
 
     async fn expire_leases(&self, now: Timestamp) -> Timestamp {
         now + LEASE
+    }
+
+    async fn bury(&self, lease: Lease) {
+        // The operating system closes the files of a dead process, and nothing else.
+        drop(lease);
     }
 }
 

@@ -3,7 +3,11 @@
 mod chains;
 mod claims;
 mod occurrences;
+mod parallel;
+mod records;
+mod runs;
 mod schedules;
+mod upkeep;
 mod world;
 
 use std::{pin::Pin, sync::Arc};
@@ -11,7 +15,7 @@ use std::{pin::Pin, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::service::ServiceStore;
+use crate::{Lease, service::ServiceStore};
 
 /// Where one store lives: empty at first, and shared by every handle that is opened there.
 #[async_trait]
@@ -22,6 +26,9 @@ pub trait ServicePlace: Send + Sync {
     /// Lets the lease of every claim run out; `now` is the time that the caller has reached. Returns the time to go on with: a store that
     /// measures by what it is told is told a later time, one that measures by its own clock has its rows aged.
     async fn expire_leases(&self, now: Timestamp) -> Timestamp;
+
+    /// Ends the process that holds the lease of a sync, and whatever time others then must wait: nobody holds it any more.
+    async fn bury(&self, lease: Lease);
 }
 
 /// A case of the suite, over a fresh place.
@@ -81,6 +88,10 @@ cases! {
         a_claimed_one_is_asked_to_stop,
         the_next_moment_is_known,
     }
+    runs {
+        runs_are_walked_by_pages,
+        a_summary_says_where_a_sync_stands,
+    }
     chains {
         a_chain_goes_from_running_to_its_end,
         a_chain_is_resumed_on_the_same_run,
@@ -88,6 +99,29 @@ cases! {
         a_cancelled_chain_is_closed,
         runs_of_chains_are_listed_newest_first,
         a_backfill_is_recorded,
+    }
+    records {
+        definitions_keep_every_version,
+        events_are_read_in_order,
+        tokens_come_and_go,
+        an_alert_is_swapped_by_who_saw_it,
+        settings_are_kept,
+    }
+    upkeep {
+        nodes_are_known_by_their_beats,
+        runs_of_the_dead_are_closed,
+        forgetting_is_bounded,
+        times_are_kept_to_the_microsecond,
+        everything_is_there_after_reopening,
+    }
+    parallel {
+        two_nodes_claim_each_once,
+        limits_hold_between_nodes,
+        deciding_twice_adds_once,
+        events_have_no_gap,
+        one_key_starts_once_between_nodes,
+        one_node_wins_an_alert,
+        one_node_writes_a_version,
     }
 }
 

@@ -1,11 +1,12 @@
 //! What dead processes left, and what is old.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
-use std::path::Path;
 use syncline_core::run::Status;
 
-use super::{codec, fault::Fault};
+use super::{codec, fault::Fault, filter};
 use crate::{rules, service::Retention, sqlite::lease};
 
 /// Closes runs whose process is dead: the lock of their sync can be had. Meanwhile nobody else can have it, for whoever
@@ -61,7 +62,7 @@ pub(super) fn forget(
     // The end of each run forgets by the same limit from now on.
     transaction
         .prepare_cached("INSERT OR REPLACE INTO counter (name, value) VALUES ('runs_kept_seconds', ?1)")?
-        .execute([codec::signed(limits.runs.as_secs())?])?;
+        .execute([filter::number(limits.runs.as_secs())])?;
     let mut left = rules::FORGOTTEN_AT_ONCE;
     let old = OLD_RUNS.map(|sql| (sql, limits.runs)).into_iter().chain([(OLD_EVENTS, limits.events)]);
     for (sql, kept) in old {
