@@ -6,6 +6,7 @@
 //! Deliberately absent: knowledge of connectors, clocks (times come in), retries.
 #![warn(missing_docs)]
 
+pub mod backup;
 pub mod conformance;
 pub mod facts;
 pub mod memory;
@@ -66,6 +67,20 @@ pub enum Error {
     Unreachable {
         /// File or address.
         place: String,
+        /// Why.
+        message: String,
+    },
+    /// A backup is restored into an empty store, unless it is to be replaced.
+    #[error("store {place}: it is not empty; nothing was restored")]
+    NotEmpty {
+        /// File or address.
+        place: String,
+    },
+    /// A backup cannot be written, or not be used.
+    #[error("backup {file}: {message}")]
+    Backup {
+        /// The file.
+        file: String,
         /// Why.
         message: String,
     },

@@ -8,6 +8,7 @@
 //! Deliberately absent: retries. A lost connection fails what was under way; the next call connects anew.
 
 mod address;
+mod archive;
 mod checkpoint;
 mod codec;
 mod connection;
@@ -96,6 +97,14 @@ pub fn is_address(place: &str) -> bool {
 /// An address as it may be shown: without user, password and parameters.
 pub fn shown(url: &str) -> String {
     address::Address::of(url).map_or_else(|_| "postgres://…".to_owned(), |address| address.place)
+}
+
+/// Whether there is a store: its tables, of whichever version. Makes nothing.
+///
+/// # Errors
+/// [`Error::Unreachable`] and [`Error::Database`].
+pub async fn exists(options: &Options) -> Result<bool, Error> {
+    connection::exists(options).await
 }
 
 /// Opens a store, makes its tables when they are not there, and brings them up to date.

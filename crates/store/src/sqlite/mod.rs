@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: a pool (writes are one at a time in SQLite anyway), and retries beyond the busy time-out.
 
+mod archive;
 mod checkpoint;
 mod codec;
 mod compare;
