@@ -8,7 +8,13 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, codes::Code, extract::{Id, Name, Path}, open_router, problem::Problem};
+use super::{
+    Api,
+    codes::Code,
+    extract::{Id, Name, Path},
+    open_router,
+    problem::Problem,
+};
 
 /// Name of the one way to sign in.
 pub(crate) const SCHEME: &str = "token";
