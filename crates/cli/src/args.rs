@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     Run(RunArgs),
     Status(StatusArgs),
+    Schedules(SchedulesArgs),
     Runs(RunsArgs),
     Show(ShowArgs),
     Verify(VerifyArgs),
@@ -203,6 +204,24 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// One JSON object per sync
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// When syncs and chains run next, in the time of their zone and in UTC
+///
+/// What `syncline serve` starts, from the project file alone; a start may come a little later (`jitter`).
+#[derive(Debug, Args)]
+pub(crate) struct SchedulesArgs {
+    /// The syncs and chains; all when none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// How many times per schedule
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) next: u16,
+
+    /// One JSON object per schedule
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -6,10 +6,10 @@
 //!       |                              ^
 //! ```
 //!
-//! A line of the `connections` may hold a secret that somebody wrote down in clear, so of those lines only the key at the
-//! problem's own place is shown.
+//! A line of the `connections` and the like may hold a secret that somebody wrote down in clear, so of those lines only the
+//! key at the problem's own place is shown.
 
-use std::ops::Range;
+use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 use syncline_core::mapping;
@@ -20,8 +20,8 @@ use crate::{output, show};
 /// Most of a line that is shown; long lines are cut around the place.
 const LINE_CHARS_MAX: usize = 120;
 
-/// The section of the file that may hold secrets.
-const SECRET_SECTION: &str = "connections";
+/// The sections of the file that may hold secrets.
+const SECRET_SECTIONS: [&str; 4] = ["connections", "receivers", "server", "store"];
 
 /// Prints problems, in the order given. `text` is the file's.
 pub(crate) fn print(problems: &[Problem], text: &str) {
@@ -46,7 +46,7 @@ fn headline(problem: &Problem) -> String {
 }
 
 /// The line of the problem and a mark below its place; nothing for an empty line.
-fn excerpt(problem: &Problem, text: &str, secret: &Range<usize>) -> Vec<String> {
+fn excerpt(problem: &Problem, text: &str, secret: &BTreeSet<usize>) -> Vec<String> {
     let Some(line) = text.lines().nth(problem.line.saturating_sub(1)) else { return Vec::new() };
     let at = problem.column.saturating_sub(1);
     let (shown, at) =
@@ -92,18 +92,24 @@ fn variable_of(rest: &str) -> Option<String> {
     plain.then(|| format!("${{{name}}}"))
 }
 
-/// The lines that may hold secrets: from the first that names the section to the next key at the left edge. Rather too
-/// many than too few.
-fn secret_lines(text: &str) -> Range<usize> {
-    let Some(first) = text.lines().position(|line| line.contains(SECRET_SECTION)) else {
-        // A section whose name is misspelt is no section: everything may be secret.
-        return 1..usize::MAX;
-    };
-    let next_key = |line: &str| {
-        line.starts_with(|c: char| c.is_alphabetic()) && !line.contains(SECRET_SECTION) && line.contains(':')
-    };
-    let length = text.lines().skip(first + 1).position(next_key);
-    first + 1..length.map_or(usize::MAX, |length| first + 2 + length)
+/// The lines that may hold secrets, from 1: those of the sections, and whatever stands before any section that is none of
+/// them. Rather too many than too few.
+fn secret_lines(text: &str) -> BTreeSet<usize> {
+    // A section whose name is misspelt is no section: everything may be secret.
+    let misspelt = !text.contains(SECRET_SECTIONS[0]);
+    let mut secret = true;
+    let mut lines = BTreeSet::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.contains(SECRET_SECTIONS[0]) {
+            secret = true;
+        } else if line.starts_with(|c: char| c.is_alphabetic()) && line.contains(':') {
+            secret = SECRET_SECTIONS.iter().any(|section| line.starts_with(section));
+        }
+        if secret || misspelt {
+            lines.insert(index + 1);
+        }
+    }
+    lines
 }
 
 /// `3 errors and 1 warning`.
@@ -203,9 +209,11 @@ mod tests {
         assert_eq!(shown(2, 31), [""; 0]);
         assert_eq!(masked("  a: ${NAME}", 5).0, "     ${NAME}");
         assert_eq!(masked("  a: ${NAME:-hunter2}", 5).0, "");
-        for text in [FILE, "a: b\nconnections: { x: y }", "- broken\n"] {
+        for text in [FILE, "a: b\nconnections: { x: y }", "- broken\n- too\n", "{\nconnections: { x: y }"] {
             assert!(secret_lines(text).contains(&2), "{text}");
         }
+        let served = "connections: {}\nsyncs: {}\nserver:\n  mail: x\nchains: {}\n";
+        assert_eq!(secret_lines(served).into_iter().collect::<Vec<_>>(), [1, 3, 4]);
         assert!(!secret_lines(FILE).contains(&3));
     }
 

@@ -51,13 +51,15 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 pub(crate) struct Surroundings {
     /// What relative paths are relative to.
     directory: PathBuf,
-    /// Answer for variables and files that are not there, instead of an error: for commands that only need the store.
-    lenient: bool,
+    /// Answer for variables and files that are not there, instead of an error: for commands that only need the store. Then
+    /// this one answers for where that is.
+    strict: Option<Box<Self>>,
 }
 
 impl Surroundings {
     pub(crate) fn of(directory: &Path, lenient: bool) -> Self {
-        Self { directory: directory.to_owned(), lenient }
+        let strict = Self { directory: directory.to_owned(), strict: None };
+        Self { directory: directory.to_owned(), strict: lenient.then(|| Box::new(strict)) }
     }
 }
 
@@ -65,15 +67,19 @@ impl Environment for Surroundings {
     fn variable(&self, name: &str) -> Option<String> {
         #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
         let value = std::env::var(name).ok();
-        value.or_else(|| self.lenient.then(|| "unset".to_owned()))
+        value.or_else(|| self.strict.is_some().then(|| "unset".to_owned()))
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
         let read = std::fs::read_to_string(self.directory.join(path));
         match read {
-            Err(_) if self.lenient => Ok("unset".to_owned()),
+            Err(_) if self.strict.is_some() => Ok("unset".to_owned()),
             read => read.map_err(|error| reason(&error)),
         }
+    }
+
+    fn for_store(&self) -> Option<&dyn Environment> {
+        self.strict.as_deref().map(|strict| strict as &dyn Environment)
     }
 }
 

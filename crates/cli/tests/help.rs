@@ -9,6 +9,7 @@ const COMMANDS: &[&[&str]] = &[
     &["plan"],
     &["run"],
     &["status"],
+    &["schedules"],
     &["runs"],
     &["show"],
     &["verify"],

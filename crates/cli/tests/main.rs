@@ -14,6 +14,7 @@ mod kill;
 mod kit;
 mod loads;
 mod outputs;
+mod partner_training;
 mod repo;
 mod schedules;
 mod serve;

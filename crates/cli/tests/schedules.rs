@@ -81,3 +81,52 @@ fn a_journal_that_is_purged_first_is_not_doubled() {
         assert_eq!(rows(&place, "journal"), 2);
     }
 }
+
+#[test]
+fn the_next_times_of_every_schedule_are_shown() {
+    let place = Place::empty();
+    let chains = "chains:
+  nightly:
+    schedule: { cron: '30 2 * * *', zone: Europe/Berlin }
+    steps: { orders: { sync: orders } }
+receivers:
+  ops: { slack: { url: \"${NOBODY_SET_THIS}\" } }
+";
+    place.write("syncline.yaml", format!("{PROJECT}{chains}"));
+    let shown = place.syncline(&["schedules"]).with_code(0).out;
+    let lines: Vec<&str> = shown.lines().collect();
+    // A header; five times of mass, hourly, mass, nightly; one line for what is switched off.
+    assert_eq!(lines.len(), 1 + 5 + 5 + 5 + 1 + 5, "{shown}");
+    assert!(
+        lines[1].starts_with("sync   orders   mass (every 7d)") && lines[1].contains(" 00:00:00 UTC"),
+        "{shown}"
+    );
+    assert!(lines[16].contains("hourly (every 1h)") && lines[16].contains("switched off"), "{shown}");
+    assert!(lines[17].starts_with("chain  nightly  30 2 * * * Europe/Berlin"), "{shown}");
+
+    let ended = place.syncline(&["schedules", "nightly", "--json", "--next", "400"]).with_code(0);
+    let [nightly] = ended.json().try_into().unwrap();
+    let field = |name: &str| nightly[name].as_str().map(str::to_owned);
+    assert_eq!(
+        field("kind").zip(field("schedule")),
+        Some(("chain".into(), "30 2 * * * Europe/Berlin".into()))
+    );
+    let next = nightly["next"].as_array().unwrap();
+    assert_eq!((next.len(), next[0]["zone"].as_str()), (400, Some("Europe/Berlin")));
+    // More than a year has summer and winter, and one night without half past two.
+    let at = |text: &str, hour: &str| {
+        next.iter().filter(|time| time[text].as_str().unwrap().contains(hour)).count()
+    };
+    assert!(at("at", "T00:30:00Z") > 0 && at("at", "T01:30:00Z") > 0);
+    assert!((1..=2).contains(&at("local", "T03:00:00")) && at("local", "T02:30:00") > 397, "{nightly}");
+
+    place.syncline(&["schedules", "order"]).with_code(2).saying("did you mean \"orders\"?");
+}
+
+#[test]
+fn where_the_store_is_must_be_known() {
+    let place = Place::empty();
+    place.write("syncline.yaml", format!("{PROJECT}store: {{ path: \"${{NOBODY_SET_THIS}}\" }}\n"));
+    // Other variables may be missing when only the store is asked.
+    place.syncline(&["status"]).with_code(2).saying("the environment variable NOBODY_SET_THIS is not set");
+}

@@ -12,4 +12,5 @@ mod fuzzing;
 mod identity;
 mod limits;
 mod mapping;
+mod precedence;
 mod values;

@@ -1,6 +1,6 @@
 //! A sync that fits its systems, whichever way it is written.
 
-use syncline_core::{plan::Planned, sync::Sync};
+use syncline_core::{mapping::Problem, plan::Planned, sync::Sync};
 use tokio::sync::watch;
 
 use crate::{
@@ -26,7 +26,8 @@ impl Flow {
         }
     }
 
-    /// Runs the sync once: [`run::run`] or [`load::run::run`]. What an API has no use for in `options` is passed over.
+    /// Runs the sync once: [`run::run`] or [`load::run::run`]. What an API has no use for in `options` is passed over, but for
+    /// a range, which is refused.
     ///
     /// # Errors
     /// Only when no run could be opened (lease, store); otherwise the error is in the report.
@@ -38,6 +39,15 @@ impl Flow {
         cancel: watch::Receiver<bool>,
     ) -> Result<Report, Error> {
         match self {
+            Self::Push(bound) if options.range.is_some() => {
+                let problem = Problem {
+                    path: "to".into(),
+                    message: "a part of the past can be read again into tables only, not into an API".into(),
+                    unknown: None,
+                    warning: false,
+                };
+                Err(Error::Definition { sync: bound.sync.name.clone(), problems: vec![problem] })
+            }
             Self::Push(bound) => Box::pin(run::run(engine, bound, &push(options), observer, cancel)).await,
             Self::Load(table) => Box::pin(load::run::run(engine, table, options, observer, cancel)).await,
         }

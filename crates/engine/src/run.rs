@@ -21,6 +21,7 @@ use crate::{
     Bound, Engine, Error,
     account::Account,
     contact, deletes,
+    load::range::Reached,
     planner::{BatchPlan, Planner, Step, Work},
     progress::{Event, Observer},
     read::ReadAhead,
@@ -54,6 +55,8 @@ pub struct Report {
     pub counts: Counts,
     /// What stopped it.
     pub error: Option<Error>,
+    /// How far a part of the past was read again.
+    pub reached: Option<Reached>,
 }
 
 /// What a run is part of, with what it reads and writes.
@@ -525,7 +528,7 @@ impl Session<'_> {
         // What stopped the run says more than that it could not be closed for the same reason.
         match (error, closed) {
             (None, Err(store)) => Err(store.into()),
-            (error, _) => Ok(Report { run: self.run, status, counts, error }),
+            (error, _) => Ok(Report { run: self.run, status, counts, error, reached: None }),
         }
     }
 }

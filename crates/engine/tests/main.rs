@@ -9,4 +9,5 @@ mod faults;
 mod pairs;
 mod records;
 mod refusals;
+mod service;
 mod world;

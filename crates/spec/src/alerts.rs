@@ -121,7 +121,7 @@ fn receiver(reader: &mut Reader<'_>, record: &Record<'_>, mail: bool) -> Option<
             }
             let mut to = Vec::new();
             for (item, text) in reader.texts_at(&spot) {
-                if is_address(&text) {
+                if is_address(&text) || reader.is_filled(&item) {
                     to.push(text);
                 } else {
                     reader.wrong(&item, "must be an address, such as ops@example.org");

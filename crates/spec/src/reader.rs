@@ -112,6 +112,11 @@ impl<'f> Reader<'f> {
             Value::Map(entries) => {
                 self.take_repeated_out(entries, path);
                 for entry in entries {
+                    let mut of_store = None;
+                    if path.is_empty() && entry.key == "store" {
+                        of_store = variables.for_store();
+                    }
+                    let variables = of_store.as_mut().unwrap_or(&mut *variables);
                     self.prepare(variables, &mut entry.node, &child(path, &entry.key), entry.key_place);
                 }
             }
@@ -303,13 +308,18 @@ impl<'t> Record<'t> {
         Some(duration)
     }
 
-    /// An address with one of these beginnings. It may hold a secret, so it is not repeated.
+    /// An address with one of these beginnings. It may hold a secret, so it is not repeated. One that came from variables
+    /// is taken in any case, with a warning: what needs only the store must not stop at it.
     pub(crate) fn address(&self, reader: &mut Reader<'_>, name: &str, schemes: &[&str]) -> Option<String> {
         let (text, spot) = (self.text(reader, name)?, self.get(name)?);
         if schemes.iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme)) {
             return Some(text);
         }
         let message = format!("{} must begin with {}", spot.path, any_of(schemes));
+        if reader.is_filled(&spot) {
+            reader.warning(spot.node.place, &spot.path, message, None);
+            return Some(text);
+        }
         reader.error(spot.node.place, &spot.path, message, None);
         None
     }

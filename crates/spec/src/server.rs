@@ -95,6 +95,7 @@ fn mail(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<Mail> {
     let from = record.text(reader, "from");
     if let (Some(from), Some(spot)) = (&from, record.get("from"))
         && !is_address(from)
+        && !reader.is_filled(&spot)
     {
         reader.wrong(&spot, "must be an address, such as Syncline <syncline@example.org>");
     }

@@ -26,6 +26,12 @@ pub trait Environment {
     /// # Errors
     /// Why it cannot be read, without the path: `not found`, `permission denied`.
     fn file(&self, path: &str) -> Result<String, String>;
+
+    /// Who answers for the values of `store`, where that is somebody else: who makes up what is missing must not make up
+    /// where the store is.
+    fn for_store(&self) -> Option<&dyn Environment> {
+        None
+    }
 }
 
 /// A text with its variables filled in.
@@ -60,6 +66,11 @@ pub(crate) struct Variables<'e> {
 impl<'e> Variables<'e> {
     pub(crate) fn new(environment: &'e dyn Environment) -> Self {
         Self { environment: Some(environment), known: BTreeMap::new(), total: 0 }
+    }
+
+    /// The same for the values of `store`.
+    pub(crate) fn for_store(&self) -> Option<Self> {
+        self.environment.and_then(Environment::for_store).map(Self::new)
     }
 
     /// For texts in which a variable is an error.

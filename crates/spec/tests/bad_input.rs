@@ -93,7 +93,7 @@ fn there_are_limits_on_how_many() {
 
 #[test]
 fn a_file_with_warnings_only_is_good() {
-    let loaded = load(&project("    schedule: { every: 1h }\n"));
+    let loaded = load(&project("    route: [{ when: 1 == 2, list: m }]\n"));
     assert!(
         loaded.warnings.iter().all(|w| w.severity == Severity::Warning),
         "{}",

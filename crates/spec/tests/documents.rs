@@ -61,9 +61,9 @@ fn problems_have_their_place_in_the_definition() {
     assert_eq!(
         merged(&[sync("x", broken), chain("y", "steps: { z: { sync: xx } }"), sync("not a name", SYNC)])
             .unwrap_err(),
-        "sync x:1:21: syncs.x.from.connection \"aa\" is not a connection; did you mean \"a\"?\n\
+        "sync x:1:21: syncs.x.from.connection \"aa\" is not a connection; connections that can be read from: a\n\
          sync x:4:1: unknown key \"scedule\" in syncs.x; did you mean \"schedule\"?\n\
-         chain y:1:21: chains.y.steps.z.sync \"xx\" is not a sync; did you mean \"x\"?\n\
+         chain y:1:21: chains.y.steps.z.sync \"xx\" is not a sync; syncs: s, x, not a name\n\
          sync not a name:1:1: \"not a name\" is not a name; names are made of letters, digits, _, - and ., start with a \
          letter, a digit or _, and have at most 63 characters\n"
     );
@@ -77,7 +77,7 @@ fn the_machine_is_not_read() {
     assert_eq!(
         merged(&[chain("x", reads)]).unwrap_err(),
         "chain x:2:32: \"${CLIENT_SECRET}\" has no meaning here: variables are for project files; write $${ for the text ${ itself\n\
-         chain x:2:57: \"${file:/run/secrets/x}\" has no meaning here: variables are for project files; write $${ for the text ${ itself\n"
+         chain x:2:58: \"${file:/run/secrets/x}\" has no meaning here: variables are for project files; write $${ for the text ${ itself\n"
     );
     assert!(merged(&[chain("x", "steps:\n  x: { http: { url: 'https://x', body: '$${x}' } }\n")]).is_ok());
 }

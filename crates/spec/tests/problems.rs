@@ -106,7 +106,7 @@ fn the_top_level() {
             "1:12: connections must be a map from names to connections, not nothing",
             "2:8: syncs must be a map from names to syncs, not a list",
             r#"3:1: unknown key "pipelines" at the top level; did you mean "syncs"?"#,
-            r#"4:1: unknown key "foo" at the top level; known keys: connections, syncs, defaults, store"#,
+            r#"4:1: unknown key "foo" at the top level; known keys: connections, syncs, defaults, store, chains, reports, alerts, receivers, server"#,
         ],
     );
 }

@@ -18,6 +18,7 @@ mod reset;
 mod run;
 mod runs;
 mod schedule;
+mod schedules;
 mod schema;
 mod serve;
 mod show;
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
         Command::Run(args) => Box::pin(run::run(&global, &args, &cancel)).await,
         Command::Verify(args) => Box::pin(verify::run(&global, &args, &cancel)).await,
         Command::Status(args) => unless_cancelled(&cancel, status::run(&global, &args)).await,
+        Command::Schedules(args) => schedules::run(&global, &args),
         Command::Runs(args) => unless_cancelled(&cancel, runs::run(&global, &args)).await,
         Command::Show(args) => unless_cancelled(&cancel, show::run(&global, &args)).await,
         Command::Parked(command) => unless_cancelled(&cancel, parked::run(&global, command)).await,

@@ -51,6 +51,7 @@ fn asked(args: &RunArgs) -> load::run::Options {
         lookback: None,
         prepurge: args.prepurge,
         reindex: args.reindex,
+        range: None,
         repair: None,
         parallel: std::thread::available_parallelism().map_or(1, usize::from),
         about: About::default(),

@@ -9,7 +9,7 @@ use syncline_connect::{
 use syncline_core::{cursor::Cursor, identity::Identity, run::Status, sync::Mode, value::Value};
 use syncline_store::{Checkpoint, Held, Parked, RunEnd};
 
-use super::{reading::Reading, run::Session};
+use super::{range::Bounds, reading::Reading, run::Session};
 use crate::{
     Error,
     planner::label,
@@ -151,7 +151,10 @@ impl Session<'_> {
         });
         match (error, closed) {
             (None, Err(store)) => Err(store.into()),
-            (error, _) => Ok(Report { run: self.run, status, counts, error }),
+            (error, _) => {
+                let reached = self.bounds.as_ref().filter(|_| error.is_none()).and_then(Bounds::reached);
+                Ok(Report { run: self.run, status, counts, error, reached })
+            }
         }
     }
 }

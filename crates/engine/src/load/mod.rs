@@ -12,6 +12,7 @@ mod keys;
 pub mod plan;
 mod prepare;
 mod project;
+pub mod range;
 mod reading;
 pub mod reset;
 pub mod run;

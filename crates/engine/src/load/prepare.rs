@@ -30,6 +30,18 @@ pub(super) struct Prepared {
     pub(super) copy: Option<CopyPlan>,
 }
 
+impl Prepared {
+    /// What is read again changes the records that are there and nothing else: nothing goes, and the state of the live sync,
+    /// start of its last load included, stays.
+    pub(super) fn only_upserts(&mut self, state: Option<&database::State>) {
+        self.commit.absent = Absent::Unknown;
+        self.commit.merge.gone = Gone::Stay;
+        self.commit.started_at = state.and_then(|state| state.started_at).unwrap_or(self.commit.started_at);
+        self.copy = None;
+        self.shape.relayed = false;
+    }
+}
+
 /// What to list.
 pub(super) fn read(table: &Table, reading: &Reading, columns: &[String]) -> Read {
     let from = &table.sync.from;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::range::Range;
 use syncline_connect::database::State;
 use syncline_core::{
     cursor::{Cursor, Position},
@@ -30,6 +31,12 @@ pub(super) const NEW_COLUMN: &str =
 /// Everything, for a reason.
 pub(super) fn whole(reason: &str) -> Reading {
     Reading { mode: Mode::Full, reason: Some(reason.to_owned()), from: None, overlap: Overlap::default() }
+}
+
+/// A part of the past; where it starts is filled in by who knows the cursor's type.
+pub(super) fn again(range: &Range) -> Reading {
+    let reason = format!("read again from {} up to {}", range.from, range.to);
+    Reading { mode: Mode::Incremental, reason: Some(reason), from: None, overlap: Overlap::default() }
 }
 
 /// Decides what a load reads.

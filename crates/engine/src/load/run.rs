@@ -16,7 +16,7 @@ use syncline_core::{
     failpoint,
     guard::{self, Verdict},
     identity::Identity,
-    mapping::RecordProblem,
+    mapping::{Problem, RecordProblem},
     run::Phase,
     sync::{Mode, Write},
     value::Value,
@@ -29,6 +29,7 @@ use super::{
     keys,
     prepare::{Prepared, prepare, read},
     project::Projection,
+    range::{Bounds, Range},
     reading::{self, NEW_COLUMN, Reading},
     stage::{self, Moved, Moving, Progress},
     verify::Repair,
@@ -52,6 +53,8 @@ pub struct Options {
     pub prepurge: bool,
     /// The table's indexes are rebuilt afterwards.
     pub reindex: bool,
+    /// Only this part of the past is read again: upserts, and nothing else changes, the cursor least of all.
+    pub range: Option<Range>,
     /// Only these records are loaded again and removed; nothing else is read.
     pub repair: Option<Repair>,
     /// Ranges that may be read and staged at once, where the sync does not say.
@@ -83,7 +86,10 @@ pub async fn run(
         Ok(state) => reading::cursor(state.as_ref()),
         Err(_) => None,
     };
-    let reading = reading::decide(sync, options.mode, cursor.as_ref(), true);
+    let reading = match &options.range {
+        Some(range) => reading::again(range),
+        None => reading::decide(sync, options.mode, cursor.as_ref(), true),
+    };
     let new = NewRun {
         mode: reading.mode,
         reason: reading.reason.clone(),
@@ -111,6 +117,7 @@ pub async fn run(
         notes: table.notes.clone(),
         earlier: Vec::new(),
         failed_now: HashSet::new(),
+        bounds: None,
     };
     let result = Box::pin(session.execute()).await;
     session.close(result, engine.clock.elapsed() - started).await
@@ -133,6 +140,8 @@ pub(super) struct Session<'a> {
     pub(super) earlier: Vec<Parked>,
     /// Records that were parked by this run.
     pub(super) failed_now: HashSet<Identity>,
+    /// The part of the past that is read again.
+    pub(super) bounds: Option<Bounds>,
 }
 
 impl Session<'_> {
@@ -145,7 +154,12 @@ impl Session<'_> {
         if let Some(repair) = &self.options.repair {
             return self.repair(repair).await;
         }
-        self.retry_parked().await?;
+        if let Some(range) = &self.options.range {
+            let bounds = Bounds::of(self.table, range).map_err(|problem| self.unfit(problem))?;
+            self.bounds = Some(bounds);
+        } else {
+            self.retry_parked().await?;
+        }
         if self.options.only_parked {
             return Ok(());
         }
@@ -190,7 +204,10 @@ impl Session<'_> {
             );
         }
         let cursor = self.cursor(&mut *load).await?;
-        let mut reading = reading::decide(sync, self.options.mode, cursor.as_ref(), load.table().is_some());
+        let mut reading = match &self.options.range {
+            Some(range) => self.reads_again(range, load.table())?,
+            None => reading::decide(sync, self.options.mode, cursor.as_ref(), load.table().is_some()),
+        };
         if let (Some(from), Some(lookback)) = (&reading.from, self.options.lookback) {
             let last_start = load.state().and_then(|state| state.started_at);
             reading.overlap = reading::look_back(from, reading.overlap, last_start, lookback);
@@ -202,6 +219,9 @@ impl Session<'_> {
             self.note(reason);
         }
         let mut prepared = self.prepare(load.table(), &reading)?;
+        if self.bounds.is_some() {
+            prepared.only_upserts(load.state());
+        }
         let parallel = if reading.mode == Mode::Full { self.parallel() } else { 1 };
         let mut parts = self.parts(&reading, &prepared, parallel).await?;
         let doing = || Error::connect(format!("reading {:?}", sync.from.stream));
@@ -238,6 +258,10 @@ impl Session<'_> {
             once: self.table.sync.write == Write::Append,
         };
         let doing = format!("reading {:?}", scan.read.stream);
+        if let Some(bounds) = &self.bounds {
+            let listing = self.table.source.read(scan.read).await.map_err(Error::connect(doing))?;
+            return Ok(vec![bounds.part(listing, &prepared.projection.columns)]);
+        }
         self.table.source.scan(scan).await.map_err(Error::connect(doing))
     }
 
@@ -302,7 +326,7 @@ impl Session<'_> {
         let position = position(&moved, cursor.as_ref(), sync.write == Write::Append);
         let stored = Cursor { position, fingerprint: sync.fingerprint() };
         let text = serde_json::to_string(&stored).unwrap_or_default();
-        prepared.commit.cursor = load.remembers().then_some(text);
+        prepared.commit.cursor = (load.remembers() && self.bounds.is_none()).then_some(text);
         failpoint!("engine.load.before_commit", Error::failpoint);
         let outcome = load
             .commit(&prepared.commit)
@@ -315,7 +339,7 @@ impl Session<'_> {
         let tombstones_stay = prepared.commit.merge.gone == Gone::Stay;
         self.account(&outcome, staged, tombstones_stay);
         let removed = outcome.absent_deleted > 0 || prepared.commit.merge.how == How::Replace;
-        let cursor = (!load.remembers()).then_some(stored);
+        let cursor = (!load.remembers() && self.bounds.is_none()).then_some(stored);
         self.record(outcome.held, cursor, approved.is_some() && removed, reading).await
     }
 
@@ -478,6 +502,23 @@ impl Session<'_> {
         let started_at = self.engine.clock.now().as_microsecond();
         let prepared = prepare(self.table, found, reading, self.options, started_at)?;
         Ok(prepared)
+    }
+
+    /// What a range reads, where the table can take it.
+    fn reads_again(&self, range: &Range, found: Option<&database::Table>) -> Result<Reading, Error> {
+        if found.is_none() || self.table.adds_columns(found) {
+            let message =
+                "the table is not there, or lacks a column: run the sync first, then read the past again";
+            let problem =
+                Problem { path: "to.table".into(), message: message.into(), unknown: None, warning: false };
+            return Err(self.unfit(problem));
+        }
+        let from = self.bounds.as_ref().map(Bounds::start);
+        Ok(Reading { from, ..reading::again(range) })
+    }
+
+    fn unfit(&self, problem: Problem) -> Error {
+        Error::Definition { sync: self.table.sync.name.clone(), problems: vec![problem] }
     }
 
     fn phase(&self, phase: Phase) {

@@ -90,6 +90,11 @@ impl Control {
         Self { store, clock, served, systems, live, woken, cancelled, random }
     }
 
+    /// The memory of the service.
+    pub fn store(&self) -> &Arc<dyn ServiceStore> {
+        &self.store
+    }
+
     /// The definitions that are served now.
     pub fn served(&self) -> Arc<Served> {
         Arc::clone(&self.served.borrow())

@@ -18,7 +18,11 @@ use super::{
     persist::{lost, persist},
     spans,
 };
-use crate::{Error, load::run::Options, run::Report};
+use crate::{
+    Error,
+    load::{range::Reached, run::Options},
+    run::Report,
+};
 
 /// How long a run waits for another process that runs the same sync.
 const BUSY_MAX: Duration = Duration::from_secs(90);
@@ -56,6 +60,8 @@ pub(super) struct SyncDone {
     pub(super) done: Done,
     /// One line for people.
     pub(super) detail: Option<String>,
+    /// See [`Report::reached`].
+    pub(super) reached: Option<Reached>,
 }
 
 #[async_trait]
@@ -65,7 +71,7 @@ impl Executor for Local {
         let done = match claim.asked.subject.kind {
             SubjectKind::Sync => Box::pin(self.sync(&claim, &project, cancel)).await,
             SubjectKind::Chain => Box::pin(self.chain(&claim, &project, cancel, &stopping)).await,
-            SubjectKind::Backfill => failed("unsupported", "backfills are not carried out yet".into()),
+            SubjectKind::Backfill => Box::pin(self.backfill(&claim, &project, cancel, &stopping)).await,
         };
         match done.status {
             Status::Cancelled if *stopping.borrow() => Done { status: Status::Interrupted, ..done },
@@ -277,7 +283,7 @@ pub(super) fn gone(subject: &Subject) -> Done {
 }
 
 fn nothing(done: Done) -> SyncDone {
-    SyncDone { run: None, done, detail: None }
+    SyncDone { run: None, done, detail: None, reached: None }
 }
 
 pub(super) fn by_error(error: &Error) -> Done {
@@ -294,7 +300,12 @@ fn by_report(report: &Report) -> SyncDone {
         "{} read, {} created, {} updated, {} deleted",
         counts.read, counts.created, counts.updated, counts.deleted
     );
-    SyncDone { run: Some(report.run), done: Done { status: report.status, error }, detail: Some(detail) }
+    SyncDone {
+        run: Some(report.run),
+        done: Done { status: report.status, error },
+        detail: Some(detail),
+        reached: report.reached.clone(),
+    }
 }
 
 fn with_hint(error: &Error) -> String {

@@ -9,6 +9,7 @@
 
 pub mod agenda;
 pub mod alerts;
+mod backfill;
 pub mod chain;
 pub mod control;
 pub mod health;

@@ -186,6 +186,7 @@ impl Course<'_> {
             if let Some(status) = next.ended {
                 return self.finish(status).await;
             }
+            asked = asked || *cancel.borrow();
             if !asked {
                 for name in next.start {
                     if running.len() < STEPS_MAX {

@@ -38,13 +38,19 @@ pub(super) async fn tell(
             post(client, url, text.to_string().into_bytes(), None).await
         }
         ReceiverKind::Email { to } => {
-            let mail = mail.ok_or_else(|| Failure::new("definition", "no mail server is set: server.mail"))?;
+            let mail =
+                mail.ok_or_else(|| Failure::new("definition", "no mail server is set: server.mail"))?;
             by_mail(mail, directory, to, notice, now).await
         }
     }
 }
 
-async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>, signature: Option<&str>) -> Result<(), Failure> {
+async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    body: Vec<u8>,
+    signature: Option<&str>,
+) -> Result<(), Failure> {
     let url = http::address(url)?;
     // the path of a webhook is a secret
     let shown = http::host(&url);
@@ -71,9 +77,9 @@ async fn by_mail(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let text = format!("{}\n", notice.text);
-    let id = Sha256::digest(format!("{}\0{}\0{}", notice.rule, notice.title, now.as_microsecond()).as_bytes());
-    let letter =
-        Letter { to, subject: &notice.title, text: &text, html: None, id: hex(&id[..16]), at: now };
+    let id =
+        Sha256::digest(format!("{}\0{}\0{}", notice.rule, notice.title, now.as_microsecond()).as_bytes());
+    let letter = Letter { to, subject: &notice.title, text: &text, html: None, id: hex(&id[..16]), at: now };
     let mut post = Post::new(mail, directory)?;
     let sent = post.send(&letter).await;
     post.close().await;

@@ -1,7 +1,7 @@
 //! Charts as inline SVG: drawn by us, without scripts, styles or outside files. Every number stands in it as text, so that it
 //! reads without colours, and in its description, for those who hear it.
 
-use std::fmt::Write as _;
+use std::{cmp::Ordering, fmt::Write as _};
 
 use super::figures::{self, Figure};
 
@@ -89,29 +89,46 @@ pub(super) fn lines(title: &str, unit: &str, entries: &[Entry]) -> String {
             push(&mut svg, format_args!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{FILL}"/>"#));
         }
         if named.contains(&index) {
-            text(&mut svg, x, y - 8.0, "middle", &shown(&entry.figure, unit));
+            // the line comes from above to the lowest point
+            let below = Some(index) == lowest(entries) && index != 0 && index + 1 < entries.len();
+            let y = if below { y + 18.0 } else { y - 8.0 };
+            text(&mut svg, x, y, anchor(index, entries.len()), &shown(&entry.figure, unit));
         }
     }
     for index in ends(entries.len()) {
-        let anchor = if entries.len() == 1 || (0 < index && index + 1 < entries.len()) {
-            "middle"
-        } else if index == 0 {
-            "start"
-        } else {
-            "end"
-        };
-        text(&mut svg, x(index), HEIGHT - 12.0, anchor, &shortened(&entries[index].label, 22));
+        text(
+            &mut svg,
+            x(index),
+            HEIGHT - 12.0,
+            anchor(index, entries.len()),
+            &shortened(&entries[index].label, 22),
+        );
     }
     close(svg)
 }
 
 /// Where figures are written: at the ends, the lowest and the highest.
 fn named(entries: &[Entry]) -> Vec<usize> {
-    let by_size = |a: &usize, b: &usize| entries[*a].figure.size().total_cmp(&entries[*b].figure.size());
-    let lowest = (0..entries.len()).min_by(by_size);
-    let highest = (0..entries.len()).max_by(by_size);
+    let highest = (0..entries.len()).max_by(|a, b| by_size(entries, *a, *b));
     let ends = [0, entries.len().saturating_sub(1)].into_iter().filter(|i| *i < entries.len());
-    ends.chain(lowest).chain(highest).collect()
+    ends.chain(lowest(entries)).chain(highest).collect()
+}
+
+fn lowest(entries: &[Entry]) -> Option<usize> {
+    (0..entries.len()).min_by(|a, b| by_size(entries, *a, *b))
+}
+
+fn by_size(entries: &[Entry], a: usize, b: usize) -> Ordering {
+    entries[a].figure.size().total_cmp(&entries[b].figure.size())
+}
+
+/// How a text at a point is set: within the drawing, at its ends too.
+fn anchor(index: usize, of: usize) -> &'static str {
+    match index {
+        0 if of > 1 => "start",
+        _ if of > 1 && index + 1 == of => "end",
+        _ => "middle",
+    }
 }
 
 /// The first, the middle and the last place.
@@ -245,7 +262,10 @@ mod tests {
     #[test]
     fn a_line_is_drawn() {
         let weeks = [("W1", "12"), ("W2", "19"), ("W3", "7"), ("W4", "31"), ("W5", "28"), ("W6", "30")];
-        insta::assert_snapshot!("line_chart", lines("Enrolments", "users", &entries(&weeks)).replace("><", ">\n<"));
+        insta::assert_snapshot!(
+            "line_chart",
+            lines("Enrolments", "users", &entries(&weeks)).replace("><", ">\n<")
+        );
     }
 
     #[test]
@@ -267,7 +287,9 @@ mod tests {
 
     #[test]
     fn rules_stand_at_round_numbers() {
-        for (least, expected) in [(0.0, 1.0), (3.0, 5.0), (7.75, 10.0), (0.011, 0.02), (20.0, 20.0), (1e9, 1e9)] {
+        for (least, expected) in
+            [(0.0, 1.0), (3.0, 5.0), (7.75, 10.0), (0.011, 0.02), (20.0, 20.0), (1e9, 1e9)]
+        {
             assert!((step(least) / expected - 1.0).abs() < 1e-9, "{least}: {}", step(least));
         }
     }

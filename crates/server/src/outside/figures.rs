@@ -112,7 +112,8 @@ impl Figure {
 /// A number for an axis: few digits.
 pub(super) fn plain(size: f64) -> String {
     let decimals = if size.abs() >= 10.0 || size.fract() == 0.0 { 0 } else { 2 };
-    Figure::of_text(&format!("{size:.decimals$}")).map_or_else(|| size.to_string(), |f| f.rounded(decimals).grouped())
+    Figure::of_text(&format!("{size:.decimals$}"))
+        .map_or_else(|| size.to_string(), |f| f.rounded(decimals).grouped())
 }
 
 /// The exact sum; the text of a decimal where there is a fraction.
@@ -205,7 +206,9 @@ mod tests {
         assert_eq!(at("2026-03-29T00:30:00Z", "%H:%M", None), "00:30");
         assert_eq!(at("2026-03-29T01:30:00Z", "%H:%M %Z", Some("Europe/Berlin")), "03:30 CEST");
         assert_eq!(at("2026-03-29T01:30:00", "%H:%M", Some("Europe/Berlin")), "01:30");
-        for (text, format, zone) in [("soon", "%d", None), ("2026-03-29T00:30:00Z", "%d", Some("Europe/Atlantis"))] {
+        for (text, format, zone) in
+            [("soon", "%d", None), ("2026-03-29T00:30:00Z", "%d", Some("Europe/Atlantis"))]
+        {
             assert!(date(text, format, zone).is_err(), "{text}");
         }
     }

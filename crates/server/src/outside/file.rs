@@ -27,7 +27,8 @@ pub(super) fn path(rendered: &str) -> Result<PathBuf, Failure> {
     if path.as_os_str().is_empty() || !path.components().all(normal) {
         return wrong("leads out of the project's directory, or to a hidden file");
     }
-    let html = |extension: &OsStr| extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm");
+    let html =
+        |extension: &OsStr| extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm");
     if !path.extension().is_some_and(html) {
         return wrong("does not end in .html");
     }
@@ -104,7 +105,11 @@ mod tests {
         }
         let written = fs::read_to_string(project.path().join("reports/a.html")).expect("it is there");
         assert_eq!(written, "new");
-        assert_eq!(fs::read_dir(project.path().join("reports")).expect("a folder").count(), 1, "nothing is left");
+        assert_eq!(
+            fs::read_dir(project.path().join("reports")).expect("a folder").count(),
+            1,
+            "nothing is left"
+        );
         std::os::unix::fs::symlink(elsewhere.path(), project.path().join("out")).expect("a link");
         let error = put(project.path(), Path::new("out/a.html"), "x").expect_err("it leads elsewhere");
         assert_eq!(error.code, "file");

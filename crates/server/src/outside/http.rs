@@ -52,7 +52,11 @@ fn on_the_same_host(attempt: redirect::Attempt<'_>) -> redirect::Action {
 }
 
 /// Calls a service; `200 OK in 35 ms`.
-pub(super) async fn call(client: &reqwest::Client, clock: &dyn Clock, call: &HttpCall) -> Result<String, Failure> {
+pub(super) async fn call(
+    client: &reqwest::Client,
+    clock: &dyn Clock,
+    call: &HttpCall,
+) -> Result<String, Failure> {
     let began = clock.elapsed();
     let url = address(&call.url)?;
     let shown = shown(&url);
@@ -81,7 +85,10 @@ pub(super) async fn call(client: &reqwest::Client, clock: &dyn Clock, call: &Htt
 }
 
 /// Sends a request, reads what is allowed of the answer, and returns its status.
-pub(super) async fn send(request: reqwest::RequestBuilder, shown: &str) -> Result<reqwest::StatusCode, Failure> {
+pub(super) async fn send(
+    request: reqwest::RequestBuilder,
+    shown: &str,
+) -> Result<reqwest::StatusCode, Failure> {
     let failed = |error: reqwest::Error| {
         let (code, what) = match &error {
             e if e.is_timeout() && !e.is_connect() => ("timeout", "did not answer in time"),
@@ -127,7 +134,8 @@ mod tests {
 
     #[test]
     fn addresses_are_shown_without_secrets() {
-        let url = address("https://user:hunter2@api.example:8443/v1/start?token=hunter2#x").expect("an address");
+        let url =
+            address("https://user:hunter2@api.example:8443/v1/start?token=hunter2#x").expect("an address");
         assert_eq!(shown(&url), "https://api.example:8443/v1/start");
         assert_eq!(host(&url), "https://api.example:8443");
         for wrong in ["file:///etc/passwd", "api.example", "", "mailto:a@example.com"] {

@@ -44,6 +44,14 @@ pub(super) struct Taken {
     pub(super) refused: Vec<String>,
 }
 
+/// A message as it is sent.
+struct Composed {
+    message: Vec<u8>,
+    to: Vec<Address>,
+    /// Why others are no receivers.
+    refused: Vec<String>,
+}
+
 /// Whether to speak TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tls {
@@ -126,7 +134,7 @@ impl Post {
     /// # Errors
     /// Nobody gets it; after a time-out or a broken connection perhaps somebody does. The next message has a new connection.
     pub(super) async fn send(&mut self, letter: &Letter<'_>) -> Result<Taken, Failure> {
-        let (message, to, mut refused) = self.compose(letter)?;
+        let Composed { message, to, mut refused } = self.compose(letter)?;
         let timeout = self.timeout;
         let sent = tokio::time::timeout(timeout, self.transfer(&message, &to)).await.unwrap_or_else(|_| {
             let message = format!("the mail server did not answer within {} s", timeout.as_secs_f64());
@@ -159,7 +167,7 @@ impl Post {
 
     /// The message, who gets it, and which addresses are none. Addresses may come from data: each is one address, whatever
     /// stands in it.
-    fn compose(&self, letter: &Letter<'_>) -> Result<(Vec<u8>, Vec<Address>, Vec<String>), Failure> {
+    fn compose(&self, letter: &Letter<'_>) -> Result<Composed, Failure> {
         let (mut to, mut refused) = (Vec::<Mailbox>::new(), Vec::new());
         for (at, text) in letter.to.iter().enumerate() {
             match text.parse::<Mailbox>() {
@@ -193,7 +201,7 @@ impl Post {
             }
         };
         let message = message.map_err(|_| Failure::new("refused", "the message cannot be written"))?;
-        Ok((message.formatted(), to.into_iter().map(|m| m.email).collect(), refused))
+        Ok(Composed { message: message.formatted(), to: to.into_iter().map(|m| m.email).collect(), refused })
     }
 
     async fn transfer(&mut self, message: &[u8], to: &[Address]) -> Result<Taken, Failure> {
@@ -321,11 +329,21 @@ mod tests {
             Ok::<_, Failure>((post.host.clone(), post.port, post.tls, post.credentials.is_some()))
         };
         assert_eq!(of("smtp://mail.example"), Ok(("mail.example".into(), 25, Tls::Offered, false)));
-        assert_eq!(of("smtp://a%40b:p%20w@mail.example"), Ok(("mail.example".into(), 587, Tls::Offered, true)));
+        assert_eq!(
+            of("smtp://a%40b:p%20w@mail.example"),
+            Ok(("mail.example".into(), 587, Tls::Offered, true))
+        );
         assert_eq!(of("smtps://u:p@mail.example"), Ok(("mail.example".into(), 465, Tls::Always, true)));
         assert_eq!(of("smtp://[::1]:2525?tls=off"), Ok(("::1".into(), 2525, Tls::Off, false)));
         assert_eq!(of("smtp://m.example?tls=required"), Ok(("m.example".into(), 25, Tls::Required, false)));
-        for url in ["mail.example", "http://mail.example", "smtp://", "smtp://m?x=1", "smtps://m?tls=off", "smtp://m?ca_file=none"] {
+        for url in [
+            "mail.example",
+            "http://mail.example",
+            "smtp://",
+            "smtp://m?x=1",
+            "smtps://m?tls=off",
+            "smtp://m?ca_file=none",
+        ] {
             let Err(failure) = of(url) else { panic!("{url} was taken") };
             assert!(failure.message.starts_with("server.mail: "), "{url}: {failure:?}");
         }
@@ -352,13 +370,14 @@ mod tests {
             id: "abc".into(),
             at: Timestamp::UNIX_EPOCH,
         };
-        let (message, receivers, refused) = post.compose(&letter).expect("a message");
+        let Composed { message, to: receivers, refused } = post.compose(&letter).expect("a message");
         assert_eq!(receivers.len(), 1);
         assert_eq!(refused.len(), 4, "{refused:?}");
         assert!(refused.iter().all(|r| !r.contains('@')), "{refused:?}");
         let message = String::from_utf8(message).expect("text");
         let (head, _) = message.split_once("\r\n\r\n").expect("a head");
-        let names: Vec<_> = head.lines().filter(|l| !l.starts_with([' ', '\t'])).map(|l| l.split(':').next()).collect();
+        let names: Vec<_> =
+            head.lines().filter(|l| !l.starts_with([' ', '\t'])).map(|l| l.split(':').next()).collect();
         assert!(!names.contains(&Some("Bcc")), "{head}");
     }
 }

@@ -20,9 +20,7 @@ use std::{path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_connect::{clock::Clock, statements::Statements};
-use syncline_core::{
-    alert::Receiver, chain::HttpCall, project::Project, report::Report,
-};
+use syncline_core::{alert::Receiver, chain::HttpCall, project::Project, report::Report};
 use syncline_engine::service::{
     Outside,
     alerts::{Messenger, Notice},

@@ -3,11 +3,36 @@
 
 /// What begins a new line.
 const BLOCKS: &[&str] = &[
-    "p", "div", "br", "tr", "table", "ul", "ol", "li", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article",
-    "header", "footer", "hr", "blockquote", "pre", "figure", "figcaption", "svg", "title", "desc",
+    "p",
+    "div",
+    "br",
+    "tr",
+    "table",
+    "ul",
+    "ol",
+    "li",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "section",
+    "article",
+    "header",
+    "footer",
+    "hr",
+    "blockquote",
+    "pre",
+    "figure",
+    "figcaption",
+    "svg",
+    "title",
+    "desc",
 ];
 /// What has an empty line before and after it.
-const APART: &[&str] = &["p", "table", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "svg", "blockquote"];
+const APART: &[&str] =
+    &["p", "table", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "svg", "blockquote"];
 /// What is not text. Of a drawing its title and description are kept.
 const HIDDEN: &[&str] = &["style", "script", "head", "text"];
 
@@ -114,7 +139,11 @@ impl Writer {
             self.space = true;
         }
         for word in text.split(is_space).filter(|w| !w.is_empty()) {
-            if self.space && self.breaks == 0 && !self.out.is_empty() && !self.out.ends_with(['\n', '\t', ' ']) {
+            if self.space
+                && self.breaks == 0
+                && !self.out.is_empty()
+                && !self.out.ends_with(['\n', '\t', ' '])
+            {
                 self.out.push(' ');
             }
             self.put(word);
@@ -208,7 +237,20 @@ mod tests {
 
     #[test]
     fn anything_is_read_without_a_panic() {
-        for html in ["", "<", "<p", "&", "&#xFFFFFFFF;", "&#;", "a < b", "<script>", "<!--", "</", "<a href='>x", "ä&ö;"] {
+        for html in [
+            "",
+            "<",
+            "<p",
+            "&",
+            "&#xFFFFFFFF;",
+            "&#;",
+            "a < b",
+            "<script>",
+            "<!--",
+            "</",
+            "<a href='>x",
+            "ä&ö;",
+        ] {
             assert!(of_html(html).ends_with('\n'), "{html}");
         }
     }

@@ -31,6 +31,8 @@ const TEXT_MAX: usize = 8 << 20;
 const ALL_MAX: usize = 64 << 20;
 /// Steps that a template may take.
 const FUEL: u64 = 20_000_000;
+/// Characters of a template's line that are shown.
+const LINE_SHOWN: usize = 80;
 /// Most characters of a subject.
 const SUBJECT_MAX: usize = 250;
 
@@ -66,10 +68,16 @@ pub fn messages(report: &Report, data: &[(String, Rows)], now: Timestamp) -> Res
         let message = message(&environment, report, data, group, now)?;
         bytes += message.html.len() + message.text.len();
         if bytes > ALL_MAX {
-            return Err(Failure::new("template", format!("the messages have more than {} MiB", ALL_MAX >> 20)));
+            return Err(Failure::new(
+                "template",
+                format!("the messages have more than {} MiB", ALL_MAX >> 20),
+            ));
         }
         if message.file.is_some() && messages.iter().any(|m: &Message| m.file == message.file) {
-            return Err(Failure::new("file", "two messages would be written to one file: name the group in it"));
+            return Err(Failure::new(
+                "file",
+                "two messages would be written to one file: name the group in it",
+            ));
         }
         messages.push(message);
     }
@@ -77,7 +85,10 @@ pub fn messages(report: &Report, data: &[(String, Rows)], now: Timestamp) -> Res
 }
 
 /// The values to send a message for; one nothing where the report is not grouped.
-fn groups<'d>(report: &Report, data: &'d [(String, Rows)]) -> Result<Vec<Option<&'d Value<'static>>>, Failure> {
+fn groups<'d>(
+    report: &Report,
+    data: &'d [(String, Rows)],
+) -> Result<Vec<Option<&'d Value<'static>>>, Failure> {
     let Some(column) = &report.group_by else { return Ok(vec![None]) };
     let wrong = |why: String| Failure::new("definition", format!("group_by: {why}"));
     let (name, rows) = data.first().ok_or_else(|| wrong("the report has no query".into()))?;
@@ -174,11 +185,16 @@ fn seen(value: &Value<'_>) -> Seen {
     }
 }
 
-fn render(environment: &Environment<'_>, part: &str, template: &str, context: &Seen) -> Result<String, Failure> {
-    let wrong = |error: &Error| wrong(part, error);
-    let template = environment.template_from_named_str(part, template).map_err(|e| wrong(&e))?;
+fn render(
+    environment: &Environment<'_>,
+    part: &str,
+    template: &str,
+    context: &Seen,
+) -> Result<String, Failure> {
+    let wrong = |error: &Error| wrong(part, template, error);
+    let compiled = environment.template_from_named_str(part, template).map_err(|e| wrong(&e))?;
     let mut text = Text { bytes: Vec::new(), full: false };
-    let rendered = template.render_captured_to(context.clone(), &mut text).map(drop);
+    let rendered = compiled.render_captured_to(context.clone(), &mut text).map(drop);
     if text.full {
         return Err(Failure::new("template", format!("{part}: more than {} MiB of text", TEXT_MAX >> 20)));
     }
@@ -186,8 +202,8 @@ fn render(environment: &Environment<'_>, part: &str, template: &str, context: &S
     String::from_utf8(text.bytes).map_err(|_| Failure::new("template", format!("{part}: not text")))
 }
 
-/// What is wrong with a template: its own words where they hold no value.
-fn wrong(part: &str, error: &Error) -> Failure {
+/// What is wrong with a template: the words of the template engine where they hold no value, and the line as it is written.
+fn wrong(part: &str, template: &str, error: &Error) -> Failure {
     let safe = matches!(
         error.kind(),
         ErrorKind::SyntaxError
@@ -200,7 +216,11 @@ fn wrong(part: &str, error: &Error) -> Failure {
             | ErrorKind::TooManyArguments
             | ErrorKind::InvalidOperation
     );
-    let line = error.line().map_or_else(String::new, |line| format!(", line {line}"));
+    let line = error.line().map_or_else(String::new, |line| {
+        let written = template.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim();
+        let written: String = written.chars().take(LINE_SHOWN).collect();
+        format!(", line {line}, `{written}`")
+    });
     let detail = error.detail().filter(|_| safe).map_or_else(String::new, |d| format!(": {d}"));
     Failure::new("template", format!("{part}{line}: {}{detail}", error.kind()))
 }
@@ -231,7 +251,8 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(100);
-    environment.set_auto_escape_callback(|part| if part == "html" { AutoEscape::Html } else { AutoEscape::None });
+    environment
+        .set_auto_escape_callback(|part| if part == "html" { AutoEscape::Html } else { AutoEscape::None });
     environment.set_formatter(|out, state, value| {
         // null is nothing to be seen
         if value.is_none() { Ok(()) } else { escape_formatter(out, state, value) }
@@ -272,7 +293,12 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-fn number(value: &Seen, decimals: Option<usize>, otherwise: usize, options: &Kwargs) -> Result<String, Error> {
+fn number(
+    value: &Seen,
+    decimals: Option<usize>,
+    otherwise: usize,
+    options: &Kwargs,
+) -> Result<String, Error> {
     let group: Option<&str> = options.get("group")?;
     let point: Option<&str> = options.get("point")?;
     if value.is_none() {

@@ -63,7 +63,10 @@ pub async fn deliver(
         letters.push((at, letter));
     }
     if !letters.is_empty() && mail.is_none() {
-        return Err(Failure::new("definition", "the report has receivers, and no mail server: set server.mail"));
+        return Err(Failure::new(
+            "definition",
+            "the report has receivers, and no mail server: set server.mail",
+        ));
     }
     let mut files = messages.iter().filter_map(|m| Some((m.file.as_ref()?, &m.html)));
     let first = files.clone().next().map(|(path, _)| path.display().to_string());

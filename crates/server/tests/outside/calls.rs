@@ -29,7 +29,8 @@ async fn a_call_is_made_and_its_status_judged() {
     assert_eq!(request.line, "POST /start HTTP/1.1");
     assert_eq!((request.headers["x-key"].as_str(), request.body.as_str()), ("hunter2", "{\"a\":1}"));
 
-    let mut missing = call("GET", format!("{}/missing?key=hunter2", server.url.replace("//", "//me:hunter2@")));
+    let mut missing =
+        call("GET", format!("{}/missing?key=hunter2", server.url.replace("//", "//me:hunter2@")));
     let (code, message) = world.reach.http(&missing).await.expect_err("it is not there");
     assert_eq!(code, "refused");
     assert_eq!(message, format!("{}/missing answered 404 Not Found", server.url));
@@ -51,7 +52,8 @@ async fn redirects_lead_to_the_same_host_only() {
     let world = World::new(&[]).await;
     assert!(world.reach.http(&call("GET", format!("{}/moved", server.url))).await.is_ok());
     for path in ["/out", "/round"] {
-        let (code, message) = world.reach.http(&call("GET", format!("{}{path}", server.url))).await.expect_err(path);
+        let (code, message) =
+            world.reach.http(&call("GET", format!("{}{path}", server.url))).await.expect_err(path);
         assert_eq!(code, "refused", "{message}");
     }
     assert_eq!(other.requests().len(), 0, "nothing went elsewhere");
@@ -61,8 +63,10 @@ async fn redirects_lead_to_the_same_host_only() {
 #[tokio::test]
 async fn answers_are_read_up_to_a_limit() {
     // more is announced than will ever come
-    let server =
-        Server::start(|_| format!("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n{}", "x".repeat(70_000))).await;
+    let server = Server::start(|_| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n{}", "x".repeat(70_000))
+    })
+    .await;
     let world = World::new(&[]).await;
     assert!(world.reach.http(&call("GET", server.url.clone())).await.is_ok());
 }
@@ -71,7 +75,8 @@ async fn answers_are_read_up_to_a_limit() {
 async fn who_is_not_there_and_what_makes_no_sense() {
     let url = Server::start(|_| status("200 OK")).await.url.clone();
     let world = World::new(&[]).await;
-    let (code, message) = world.reach.http(&call("GET", format!("{url}/a?b=hunter2"))).await.expect_err("gone");
+    let (code, message) =
+        world.reach.http(&call("GET", format!("{url}/a?b=hunter2"))).await.expect_err("gone");
     assert_eq!((code.as_str(), message), ("unreachable", format!("{url}/a cannot be reached")));
     for wrong in [call("GET", "ftp://example.com".into()), call("GE T", url.clone()), {
         let mut call = call("GET", url.clone());

@@ -27,7 +27,12 @@ fn grouped() -> Report {
     }
 }
 
-async fn sent(world: &World, report: &Report, url: String, timeout: Duration) -> Result<String, (String, String)> {
+async fn sent(
+    world: &World,
+    report: &Report,
+    url: String,
+    timeout: Duration,
+) -> Result<String, (String, String)> {
     let statements = world.statements().await;
     world.reach.report(&project(Some(url), timeout), report, &*statements, now()).await
 }
@@ -55,7 +60,12 @@ async fn a_refused_receiver_does_not_keep_it_from_the_others() {
     let server = Server::start(Manners { refuses: vec!["b@example.com"], ..Manners::default() }).await;
     let world = World::new(PEOPLE).await;
     let all = Report {
-        to: vec!["a@example.com".into(), "Bob <b@example.com>".into(), "nobody".into(), "c@example.com".into()],
+        to: vec![
+            "a@example.com".into(),
+            "Bob <b@example.com>".into(),
+            "nobody".into(),
+            "c@example.com".into(),
+        ],
         ..report("SELECT 1 AS one")
     };
     let url = format!("smtp://127.0.0.1:{}", server.port);
@@ -102,7 +112,10 @@ async fn a_server_that_is_not_there_is_not_asked_for_ever() {
     let (code, message) =
         sent(&world, &grouped(), format!("smtp://127.0.0.1:{port}"), AMPLE).await.expect_err("nobody there");
     assert_eq!(code, "unreachable");
-    assert!(message.starts_with("0 of 5 messages sent; ") && message.ends_with("2 messages were not tried"), "{message}");
+    assert!(
+        message.starts_with("0 of 5 messages sent; ") && message.ends_with("2 messages were not tried"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -165,8 +178,9 @@ async fn data_in_subjects_and_addresses_stays_data() {
     ])
     .await;
     let evil = Report { subject: "About {{ rows[0].name }}".into(), ..grouped() };
-    let (code, message) =
-        sent(&world, &evil, format!("smtp://127.0.0.1:{}", server.port), AMPLE).await.expect_err("two are no addresses");
+    let (code, message) = sent(&world, &evil, format!("smtp://127.0.0.1:{}", server.port), AMPLE)
+        .await
+        .expect_err("two are no addresses");
     assert_eq!(code, "partly");
     assert!(!message.contains("spy"), "{message}");
     let taken = server.taken();

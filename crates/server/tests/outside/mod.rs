@@ -6,4 +6,5 @@ mod kit;
 mod letters;
 mod notices;
 mod smtp;
+mod watch;
 mod web;

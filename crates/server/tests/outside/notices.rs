@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use syncline_core::{
-    alert::{AlertKind, Receiver, ReceiverKind},
-};
+use syncline_core::alert::{AlertKind, Receiver, ReceiverKind};
 use syncline_engine::service::alerts::{Messenger as _, Notice, NoticeState};
 use syncline_server::outside::sign;
 use syncline_store::service::Subject;
@@ -36,7 +34,9 @@ const AMPLE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_webhook_is_signed() {
-    let server = Server::start(|path| status(if path == "/closed" { "503 Service Unavailable" } else { "200 OK" })).await;
+    let server =
+        Server::start(|path| status(if path == "/closed" { "503 Service Unavailable" } else { "200 OK" }))
+            .await;
     let world = World::new(&[]).await;
     let hook = |path: &str| {
         receiver(ReceiverKind::Webhook { url: format!("{}{path}", server.url), secret: "hush".into() })
@@ -50,7 +50,10 @@ async fn a_webhook_is_signed() {
     insta::assert_snapshot!("webhook", request.body);
     let error = world.reach.tell(&project(None, AMPLE), &hook("/closed"), &notice(), now()).await;
     let (code, message) = error.expect_err("closed");
-    assert_eq!((code.as_str(), message), ("refused", format!("{} answered 503 Service Unavailable", server.url)));
+    assert_eq!(
+        (code.as_str(), message),
+        ("refused", format!("{} answered 503 Service Unavailable", server.url))
+    );
 }
 
 #[tokio::test]

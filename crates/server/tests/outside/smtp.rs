@@ -52,8 +52,7 @@ impl Server {
     pub(crate) async fn start(manners: Manners) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let issued =
-            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let key = issued.signing_key.serialize_der();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ServerConfig::builder_with_provider(provider)

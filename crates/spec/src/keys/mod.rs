@@ -119,7 +119,7 @@ pub(crate) static PROJECT: Shape = Shape {
             "",
             "Steps that depend on each other, by name; they run under `syncline serve`.",
         )
-        .also(&["workflows", "dags", "pipelines"]),
+        .also(&["dags", "flows"]),
         optional("reports", Kind::Named(&Kind::Shape(&REPORT)), "", "What chains render and send, by name."),
         optional(
             "alerts",

@@ -58,3 +58,23 @@ fn fault_of(error: &refinery::Error) -> Fault {
         _ => Fault::Broken(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_migration_is_never_edited() {
+        // refinery's checksums; an edited migration is refused by every store that has it. Add a new file instead.
+        let published: Vec<_> = migrations::runner()
+            .get_migrations()
+            .iter()
+            .map(|migration| (migration.version(), migration.name().to_owned(), migration.checksum()))
+            .collect();
+        let expected = [
+            (1, "first".to_owned(), 1_665_005_203_186_143_274),
+            (2, "service".to_owned(), 12_343_211_626_162_585_553),
+        ];
+        assert_eq!(published, expected);
+    }
+}

@@ -72,6 +72,10 @@ mod tests {
             .iter()
             .map(|migration| (migration.version(), migration.name().to_owned(), migration.checksum()))
             .collect();
-        assert_eq!(published.first(), Some(&(1, "first".to_owned(), 4_736_396_178_675_115_498)));
+        let expected = [
+            (1, "first".to_owned(), 4_736_396_178_675_115_498),
+            (2, "service".to_owned(), 9_452_895_326_324_049_285),
+        ];
+        assert_eq!(published, expected);
     }
 }

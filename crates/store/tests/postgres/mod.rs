@@ -2,6 +2,7 @@
 
 mod faults;
 mod tenants;
+mod upgrade;
 
 use std::{
     sync::{

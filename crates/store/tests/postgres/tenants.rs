@@ -10,17 +10,17 @@ use syncline_store::{
 use super::{Schema, Session, apart};
 
 /// A role that is neither superuser nor may it bypass row-level security.
-struct Role(String);
+pub(super) struct Role(String);
 
 impl Role {
-    fn of(schema: &Schema) -> Self {
+    pub(super) fn of(schema: &Schema) -> Self {
         let role = format!("{}_role", schema.name);
         apart(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE, USAGE ON SCHEMA {} TO {role}", schema.name));
         Self(role)
     }
 
     /// The schema's address with this role's login.
-    fn url(&self, schema: &Schema) -> String {
+    pub(super) fn url(&self, schema: &Schema) -> String {
         schema.url().replace("postgres://postgres@", &format!("postgres://{}@", self.0))
     }
 }
@@ -31,7 +31,7 @@ impl Drop for Role {
     }
 }
 
-async fn store_of(tenant: &str, url: &str) -> PostgresStore {
+pub(super) async fn store_of(tenant: &str, url: &str) -> PostgresStore {
     let options = Options { tenant: tenant.to_owned(), connections: 2, ..Options::new(url) };
     postgres::open(options).await.expect("the store of a tenant")
 }

@@ -47,7 +47,14 @@ pub fn changes(
     }
     // what nobody asks for any more ends without a word
     for state in states.iter().filter(|s| s.active && !asked.iter().any(|a: &&AlertState| same(a, s))) {
-        let next = AlertState { active: false, since: now, message: None, attempts: 0, try_at: None, ..state.clone() };
+        let next = AlertState {
+            active: false,
+            since: now,
+            message: None,
+            attempts: 0,
+            try_at: None,
+            ..state.clone()
+        };
         changes.push(Change { previous: Some(state.clone()), next });
     }
     changes
@@ -57,7 +64,12 @@ fn concerns(rule: &AlertRule, subject: &Subject) -> bool {
     rule.about.is_empty() || rule.about.contains(&subject.name)
 }
 
-fn find<'s>(states: &'s [AlertState], rule: &AlertRule, subject: &Subject, kind: AlertKind) -> Option<&'s AlertState> {
+fn find<'s>(
+    states: &'s [AlertState],
+    rule: &AlertRule,
+    subject: &Subject,
+    kind: AlertKind,
+) -> Option<&'s AlertState> {
     states.iter().find(|s| s.rule == rule.name && s.subject == *subject && s.kind == kind)
 }
 
@@ -130,7 +142,13 @@ fn stored(
     }
 }
 
-fn begun(rule: &AlertRule, kind: AlertKind, subject: &Subject, condition: &Condition, since: Timestamp) -> Notice {
+fn begun(
+    rule: &AlertRule,
+    kind: AlertKind,
+    subject: &Subject,
+    condition: &Condition,
+    since: Timestamp,
+) -> Notice {
     let since = condition.since.unwrap_or(since);
     Notice {
         rule: rule.name.clone(),

@@ -132,7 +132,12 @@ impl Alerts {
             let summary = summaries.get(sync.name.as_str()).copied();
             let full = memory.get(&sync.name).map_or(&[][..], |(_, full)| full);
             let health = health::of_sync(sync, summary, paused.get(&subject).unwrap_or(&none), now);
-            known.push(Known { subject, schedules: &sync.schedules, health, past: Past::Sync { summary, full } });
+            known.push(Known {
+                subject,
+                schedules: &sync.schedules,
+                health,
+                past: Past::Sync { summary, full },
+            });
         }
         for chain in &project.chains {
             let subject = Subject::chain(&chain.name);
@@ -151,7 +156,9 @@ impl Alerts {
         memory: &mut Memory,
     ) -> Result<(), Error> {
         for sync in &project.syncs {
-            let Some(last) = summaries.get(sync.name.as_str()).and_then(|s| s.last.as_ref()) else { continue };
+            let Some(last) = summaries.get(sync.name.as_str()).and_then(|s| s.last.as_ref()) else {
+                continue;
+            };
             let stale = memory.get(&sync.name).is_none_or(|(run, _)| *run != last.id);
             if !stale || !last.status.is_final() {
                 continue;
@@ -180,7 +187,12 @@ impl Alerts {
             return Ok(());
         }
         let word = if next.active { "alert.active" } else { "alert.over" };
-        let message = format!("{}: {} {}", next.subject, next.kind.as_str(), if next.active { "holds" } else { "is over" });
+        let message = format!(
+            "{}: {} {}",
+            next.subject,
+            next.kind.as_str(),
+            if next.active { "holds" } else { "is over" }
+        );
         self.event(word, next, message, now).await
     }
 
@@ -194,10 +206,13 @@ impl Alerts {
             if !self.store.swap_alert(Some(&state), &taken).await? {
                 continue;
             }
-            let pending = state.message.as_ref().and_then(|m| serde_json::from_value::<Pending>(m.clone()).ok());
+            let pending =
+                state.message.as_ref().and_then(|m| serde_json::from_value::<Pending>(m.clone()).ok());
             let Some(pending) = pending else {
                 // of another version: it cannot be told
-                self.store.swap_alert(Some(&taken), &AlertState { message: None, try_at: None, ..taken.clone() }).await?;
+                self.store
+                    .swap_alert(Some(&taken), &AlertState { message: None, try_at: None, ..taken.clone() })
+                    .await?;
                 continue;
             };
             let left = self.tell(project, &pending).await;
@@ -245,7 +260,10 @@ impl Alerts {
                 tracing::warn!(receiver = %name, code = %code, attempt = next.attempts, "an alert was not delivered: {why}");
                 if next.attempts >= ATTEMPTS_MAX {
                     next = AlertState { message: None, try_at: None, ..next };
-                    ("alert.lost", format!("{title}: given up after {ATTEMPTS_MAX} attempts: receiver {name:?}: {why}"))
+                    (
+                        "alert.lost",
+                        format!("{title}: given up after {ATTEMPTS_MAX} attempts: receiver {name:?}: {why}"),
+                    )
                 } else {
                     let to = left.iter().map(|(name, _)| name.clone()).collect();
                     let rest = Pending { notice: pending.notice, to };
@@ -262,7 +280,13 @@ impl Alerts {
         Ok(())
     }
 
-    async fn event(&self, word: &str, state: &AlertState, message: String, now: Timestamp) -> Result<(), Error> {
+    async fn event(
+        &self,
+        word: &str,
+        state: &AlertState,
+        message: String,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let event = NewEvent {
             at: now,
             kind: word.to_owned(),

@@ -76,7 +76,13 @@ pub struct Condition {
 }
 
 /// Whether `kind` holds of a sync or chain. `served`: since when it is served.
-pub fn holds(rule: &AlertRule, kind: AlertKind, known: &Known<'_>, served: Timestamp, now: Timestamp) -> Holds {
+pub fn holds(
+    rule: &AlertRule,
+    kind: AlertKind,
+    known: &Known<'_>,
+    served: Timestamp,
+    now: Timestamp,
+) -> Holds {
     match (&known.past, kind) {
         (_, AlertKind::Late) => late(known, served, now),
         (Past::Sync { summary: None, .. }, _) => Holds::No { run: None },
@@ -118,9 +124,10 @@ fn failed(summary: &Summary) -> Holds {
     let Some(run) = &summary.last else { return Holds::No { run: None } };
     match run.status {
         Status::Failed => {
-            let (code, why) = run.error.as_ref().map_or(("unknown", "no reason was recorded"), |(code, message)| {
-                (code.as_str(), message.as_str())
-            });
+            let (code, why) =
+                run.error.as_ref().map_or(("unknown", "no reason was recorded"), |(code, message)| {
+                    (code.as_str(), message.as_str())
+                });
             let times = if summary.failures > 1 {
                 format!(", the {} time in a row", ordinal(summary.failures))
             } else {
@@ -183,21 +190,21 @@ fn anomaly(percent: f64, full: &[(RunId, u64)]) -> Holds {
 }
 
 fn late(known: &Known<'_>, served: Timestamp, now: Timestamp) -> Holds {
-    let (ran, succeeded, run) = match &known.past {
+    let (succeeded, run) = match &known.past {
         Past::Sync { summary, .. } => {
             let last = summary.and_then(|s| s.last.as_ref());
-            (last.is_some(), summary.and_then(|s| s.last_success_at), last.map(|run| run.id))
+            (summary.and_then(|s| s.last_success_at), last.map(|run| run.id))
         }
         Past::Chain(runs) => {
             let good = |run: &&ChainRun| matches!(run.status, ChainStatus::Completed | ChainStatus::Partial);
-            (!runs.is_empty(), runs.iter().find(good).and_then(|run| run.finished_at), runs.first().map(|r| r.id))
+            (runs.iter().find(good).and_then(|run| run.finished_at), runs.first().map(|run| run.id))
         }
     };
     if !known.health.late {
         return Holds::No { run };
     }
     // what has only just been defined is late when its first interval is over
-    if !ran && now.duration_since(served).unsigned_abs() < first_interval(known.schedules) {
+    if succeeded.is_none() && now.duration_since(served).unsigned_abs() < first_interval(known.schedules) {
         return Holds::Unknown;
     }
     Holds::Yes(Condition {

@@ -39,7 +39,8 @@ fn rule(on: &[AlertKind]) -> AlertRule {
 }
 
 fn run(id: u64, status: Status, counts: Counts) -> Run {
-    let error = (status == Status::Failed).then(|| ("unreachable".into(), "no answer from db.example".into()));
+    let error =
+        (status == Status::Failed).then(|| ("unreachable".into(), "no answer from db.example".into()));
     Run {
         id,
         sync: "orders".into(),
@@ -73,7 +74,11 @@ fn summary(last: Run) -> Summary {
 }
 
 fn health(late: bool) -> Health {
-    Health { level: Level::Degraded, reason: "late: schedule \"every 60s\" succeeded last 9 min ago".into(), late }
+    Health {
+        level: Level::Degraded,
+        reason: "late: schedule \"every 60s\" succeeded last 9 min ago".into(),
+        late,
+    }
 }
 
 /// A world of one subject and one rule, and the states that its changes leave.
@@ -165,7 +170,11 @@ fn what_flaps_is_throttled_and_its_recovery_is_not() {
     assert_eq!(world.look(sync(&good), false, 3).len(), 0, "of what nobody was told of");
     assert_eq!(world.look(sync(&bad), false, 4).len(), 0);
     assert_eq!(world.look(sync(&bad), false, 60).len(), 0);
-    assert_eq!(world.look(sync(&bad), false, 61), ["sync \"orders\" failed"], "it holds, and the hour is over");
+    assert_eq!(
+        world.look(sync(&bad), false, 61),
+        ["sync \"orders\" failed"],
+        "it holds, and the hour is over"
+    );
     assert_eq!(world.look(sync(&bad), false, 600).len(), 0);
 }
 
