@@ -36,8 +36,8 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, value_name = "FILE", default_value = "syncline.yaml")]
     pub(crate) file: PathBuf,
 
-    /// The store, instead of the one the project names (.syncline/store.db beside the project file)
-    #[arg(long, global = true, value_name = "PATH")]
+    /// The store, instead of the one the project names (.syncline/store.db beside the project file): a file, or postgres://…
+    #[arg(long, global = true, value_name = "STORE")]
     pub(crate) store: Option<PathBuf>,
 
     /// How the log on standard error is written
@@ -79,6 +79,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Held(HeldCommand),
     Reset(ResetArgs),
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
     Serve(ServeArgs),
     /// Start nothing by schedule for a while
     ///
@@ -436,6 +438,35 @@ pub(crate) enum ScopeArg {
     Write,
     /// Make and revoke tokens
     Admin,
+}
+
+/// Copy the store into a file, also while something runs
+///
+/// The copy is the same for every database, so it is also the way to move: back up with the one, restore with --store
+/// naming the other. It holds what records hold, and no secrets.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The file; compressed when its name ends in .gz
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Restore a copy of the store, all or nothing
+///
+/// Into an empty store only, unless --replace. A file that is damaged, cut off or of a newer version is refused.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The file that `syncline backup` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Remove what is in the store
+    #[arg(long)]
+    pub(crate) replace: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// Print the JSON Schema of project files, for editors

@@ -19,6 +19,7 @@ mod project;
 mod service;
 mod show;
 mod signals;
+mod store;
 mod table;
 mod wiring;
 
@@ -26,7 +27,10 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
-use crate::{args::Cli, exit::Failure};
+use crate::{
+    args::{Cli, Command},
+    exit::Failure,
+};
 
 /// How long work on blocking threads may take to end once everything else has: such work is whole or not at all, so
 /// cutting it off loses nothing.
@@ -59,8 +63,11 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<exit::Exit, Failure> {
     #[cfg(debug_assertions)]
     failpoint::start()?;
+    let serves = matches!(cli.command, Command::Serve(_));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        // One run keeps two busy; a service has several at once.
+        .worker_threads(if serves { cores.max(2) } else { 2 })
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("threads cannot be started: {error}")))?;

@@ -8,12 +8,13 @@ use std::{
 
 use syncline_core::{project::StoreOptions, sync::Sync};
 use syncline_spec::{Loaded, Problem, Severity, decode, did_you_mean, parse};
-use syncline_store::{service::ServiceStore, sqlite};
+use syncline_store::service::ServiceStore;
 
 use crate::{
     args::Global,
     exit::{Exit, Failure},
     output, problems,
+    store::Place,
     wiring::{Surroundings, reason, registry},
 };
 
@@ -112,20 +113,23 @@ impl Opened {
         }
     }
 
-    /// The store's file.
-    pub(crate) fn store_path(&self) -> PathBuf {
-        let in_project = || self.directory.join(&self.loaded.project.store.path);
-        self.store.clone().unwrap_or_else(in_project)
+    /// Where the store is.
+    pub(crate) fn store_place(&self) -> Place {
+        match &self.store {
+            Some(named) => Place::of(&named.to_string_lossy(), Path::new("")),
+            None => Place::of(&self.loaded.project.store.path, &self.directory),
+        }
     }
 
     /// Opens the store, and makes it when it is not there.
     pub(crate) async fn store(&self) -> Result<Arc<dyn ServiceStore>, Failure> {
-        self.store_at(self.store_path()).await
+        self.store_at(&self.store_place()).await
     }
 
     /// Opens the store if there is one.
     pub(crate) async fn existing_store(&self) -> Result<Option<Arc<dyn ServiceStore>>, Failure> {
-        if self.store_path().exists() { self.store().await.map(Some) } else { Ok(None) }
+        let there = self.store_place().exists(&self.loaded.project.store).await?;
+        if there { self.store().await.map(Some) } else { Ok(None) }
     }
 
     /// Opens the store; where there is none, one that is gone when it is dropped. For commands that must leave nothing.
@@ -134,11 +138,11 @@ impl Opened {
             return Ok((store, None));
         }
         let scratch = Scratch::new()?;
-        Ok((self.store_at(scratch.directory.join("store.db")).await?, Some(scratch)))
+        Ok((self.store_at(&Place::File(scratch.directory.join("store.db"))).await?, Some(scratch)))
     }
 
-    async fn store_at(&self, path: PathBuf) -> Result<Arc<dyn ServiceStore>, Failure> {
-        open_store(path, &self.loaded.project.store).await
+    async fn store_at(&self, place: &Place) -> Result<Arc<dyn ServiceStore>, Failure> {
+        Ok(place.open(&self.loaded.project.store).await?.into_service())
     }
 
     /// The store and a sync in it, for commands that change what is stored about one sync. A sync that has left the
@@ -156,8 +160,8 @@ impl Opened {
 
     /// For commands that need something to have happened.
     pub(crate) fn nothing_yet(&self) -> Failure {
-        let place = self.store_path();
-        Failure::failed(format!("nothing has run yet: there is no store {}", place.display()))
+        let place = self.store_place();
+        Failure::failed(format!("nothing has run yet: there is no store {}", place.shown()))
             .hint("`syncline run` makes it; --store PATH names another one")
     }
 }
@@ -173,12 +177,7 @@ pub(crate) async fn named_store(global: &Global) -> Result<Arc<dyn ServiceStore>
         busy_timeout: Duration::from_secs(5),
         tenant: String::new(),
     };
-    open_store(path, &options).await
-}
-
-async fn open_store(path: PathBuf, options: &StoreOptions) -> Result<Arc<dyn ServiceStore>, Failure> {
-    let (max_size, busy_timeout) = (options.max_size, options.busy_timeout);
-    Ok(Arc::new(sqlite::open(sqlite::Options { path, max_size, busy_timeout }).await?))
+    Ok(Place::of(&path.to_string_lossy(), Path::new("")).open(&options).await?.into_service())
 }
 
 /// A directory that goes with its owner, unless it is kept.

@@ -453,7 +453,7 @@ fn a_cache_that_is_served() {
     let (expected, found) = stage.balances();
     assert_eq!(found, expected);
     let health = service.get("/health");
-    assert_eq!(health["status"], "healthy", "{health}");
+    assert_eq!((&health["level"], &health["healthy"]), (&"healthy".into(), &22.into()), "{health}");
     let failed = "SELECT count(*) FROM data_update WHERE success = 0";
     assert_eq!(stored(&stage.place, failed), Some(0));
     service.stop();

@@ -22,6 +22,8 @@ const COMMANDS: &[&[&str]] = &[
     &["held", "approve"],
     &["held", "reject"],
     &["reset"],
+    &["backup"],
+    &["restore"],
     &["serve"],
     &["pause"],
     &["unpause"],

@@ -127,6 +127,9 @@ impl Error {
                  project), and that the server runs; what is recorded stays"
                     .into(),
             ),
+            Self::Store(syncline_store::Error::NotEmpty { .. }) => {
+                Some("name a new store with --store, or restore with --replace, which removes what is there".into())
+            }
             Self::Store(syncline_store::Error::Database { .. }) => Some(
                 "look at the store's file, its disk and its permissions, then try again; what is recorded stays".into(),
             ),

@@ -6,6 +6,7 @@
 //! Deliberately absent: knowledge of connectors, clocks (times come in), retries.
 #![warn(missing_docs)]
 
+pub mod backup;
 pub mod conformance;
 pub mod facts;
 pub mod memory;
@@ -69,6 +70,20 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// A backup is restored into an empty store, unless it is to be replaced.
+    #[error("store {place}: it is not empty; nothing was restored")]
+    NotEmpty {
+        /// File or address.
+        place: String,
+    },
+    /// A backup cannot be written, or not be used.
+    #[error("backup {file}: {message}")]
+    Backup {
+        /// The file.
+        file: String,
+        /// Why.
+        message: String,
+    },
     /// Anything else the database says.
     #[error("store {place}: {message}")]
     Database {
@@ -103,6 +118,9 @@ impl std::fmt::Debug for Lease {
         f.debug_struct("Lease").field("sync", &self.sync).field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
+
+/// The right to use the scratch listing, until it is dropped.
+pub type Turn = Box<dyn Send + Sync>;
 
 /// Durable memory of syncs and runs.
 ///
@@ -237,6 +255,13 @@ pub trait Store: Send + Sync {
 
     /// Units spent from a budget since `since`: (when, units), oldest first.
     async fn spent(&self, budget: &str, since: Timestamp) -> Result<Vec<(Timestamp, u64)>, Error>;
+
+    /// Waits until nobody else of this process uses the scratch listing. There is one, and runs that are under way at the same
+    /// time would fill and empty it for each other: whoever uses it takes a turn first, and keeps it until done. A store
+    /// with a single user has nobody to wait for.
+    async fn scratch_turn(&self) -> Turn {
+        Box::new(())
+    }
 
     /// Forgets the scratch listing. The scratch listing belongs to this process, is not durable and not in the store's
     /// file: planning may use it and still writes nothing.

@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 mod apply;
+mod backup;
 mod chains;
 mod check;
 mod definitions;
@@ -50,6 +51,10 @@ pub(crate) async fn run(cli: Cli, cancel: Cancel) -> Result<Exit, Failure> {
         Command::Parked(command) => unless_cancelled(&cancel, parked::run(&global, command)).await,
         Command::Held(command) => unless_cancelled(&cancel, held::run(&global, command)).await,
         Command::Reset(args) => unless_cancelled(&cancel, reset::run(&global, &args)).await,
+        Command::Backup(args) => Box::pin(unless_cancelled(&cancel, backup::run(&global, &args))).await,
+        Command::Restore(args) => {
+            Box::pin(unless_cancelled(&cancel, backup::run_restore(&global, &args))).await
+        }
         Command::Serve(args) => Box::pin(serve::run(&global, &args, &cancel)).await,
         Command::Pause(args) => unless_cancelled(&cancel, pause::run(&global, &args, true)).await,
         Command::Unpause(args) => unless_cancelled(&cancel, pause::run(&global, &args, false)).await,

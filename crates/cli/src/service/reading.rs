@@ -225,3 +225,72 @@ fn hash_in(hash: &mut blake3::Hasher, name: &str, text: &str) {
         hash.update(part.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use syncline_store::service::NewDefinition;
+
+    use super::*;
+
+    const PROJECT: &str = "connections:\n  a: { type: sqlite, path: \"${file:path}\" }\nsyncs:\n  one:\n    \
+                           from: { connection: a, table: t, key: [id] }\n    to: { connection: a, table: u }\n";
+    const SYNC: &str = "from: { connection: a, table: t, key: [id] }\nto: { connection: a, table: v }\n";
+
+    fn place(applied: bool) -> (tempfile::TempDir, Place) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("syncline.yaml"), PROJECT).unwrap();
+        std::fs::write(directory.path().join("path"), "a.db\n").unwrap();
+        let file = directory.path().join("syncline.yaml");
+        (directory, Place { file, applied, lenient: false })
+    }
+
+    fn stored(kind: DefinitionKind, name: &str, body: &str) -> Definition {
+        let (name, body, by) = (name.to_owned(), Some(body.to_owned()), "test".to_owned());
+        Definition { version: 3, stored: NewDefinition { kind, name, body, by, at: Timestamp::UNIX_EPOCH } }
+    }
+
+    fn names(reading: &Reading) -> Vec<(String, Origin)> {
+        let definitions = reading.found.as_ref().unwrap_or_else(|broken| panic!("{}", broken.told));
+        definitions.origins.iter().map(|(subject, origin)| (subject.to_string(), *origin)).collect()
+    }
+
+    #[test]
+    fn a_file_and_what_it_names_are_looked_at() {
+        let (directory, place) = place(false);
+        let first = read(&place, &[]);
+        assert_eq!(names(&first), [("sync \"one\"".to_owned(), Origin::File)]);
+        let files: Vec<_> = first.files.iter().map(|(file, _)| file.file_name().unwrap()).collect();
+        assert_eq!(files, ["syncline.yaml", "path"]);
+        assert_eq!(read(&place, &[]).digest, first.digest);
+        std::fs::write(directory.path().join("path"), "b.db\n").unwrap();
+        assert_ne!(read(&place, &[]).digest, first.digest, "what the file names counts too");
+        assert_ne!(Stamp::of(&first.files[1].0), Stamp(None));
+        assert_eq!(Stamp::of(&directory.path().join("none")), Stamp(None));
+    }
+
+    #[test]
+    fn an_applied_project_is_read_in_the_place_of_the_file() {
+        let (directory, place) = place(true);
+        std::fs::remove_file(directory.path().join("syncline.yaml")).unwrap();
+        let none = read(&place, &[]).found.err().unwrap();
+        assert_eq!(none.told, "no project is applied: `syncline apply` stores one");
+        let reading = read(&place, &[stored(DefinitionKind::Project, "", PROJECT)]);
+        assert_eq!(names(&reading), [("sync \"one\"".to_owned(), Origin::Applied)]);
+        let broken = read(&place, &[stored(DefinitionKind::Project, "", "syncs: {}\n")]);
+        assert!(broken.found.err().unwrap().told.starts_with("version 3:1:1: "));
+    }
+
+    #[test]
+    fn definitions_of_the_store_stand_beside_the_project_and_are_named_when_they_do_not_fit() {
+        let (_directory, place) = place(false);
+        let two = stored(DefinitionKind::Sync, "two", SYNC);
+        let reading = read(&place, std::slice::from_ref(&two));
+        let beside = ("sync \"two\"".to_owned(), Origin::Api);
+        assert_eq!(names(&reading), [("sync \"one\"".to_owned(), Origin::File), beside]);
+        let again = stored(DefinitionKind::Sync, "one", SYNC);
+        let broken = read(&place, &[again, two]).found.err().unwrap();
+        assert_eq!(broken.stored.into_iter().collect::<Vec<_>>(), ["sync one"]);
+        assert!(broken.told.contains("one place for each"), "{}", broken.told);
+    }
+}

@@ -13,5 +13,6 @@ mod locks;
 mod names;
 mod replace;
 mod schema;
-mod server;
+pub(crate) mod server;
+mod stored;
 mod unfit;

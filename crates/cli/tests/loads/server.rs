@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::kit::Db;
 use crate::kit::until;
 
-pub(super) struct Server {
+pub(crate) struct Server {
     directory: TempDir,
     programs: PathBuf,
     port: u16,
@@ -22,7 +22,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[], &[])
     }
 
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Starts it on its port, and waits until it answers.
-    pub(super) fn go(&mut self) {
+    pub(crate) fn go(&mut self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -124,7 +124,7 @@ impl Server {
     }
 
     /// The immediate shutdown: it recovers when it is started again.
-    pub(super) fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self) {
         if let Some(mut child) = self.child.take() {
             let pid = child.id().to_string();
             Command::new("kill").args(["-QUIT", &pid]).status().unwrap();

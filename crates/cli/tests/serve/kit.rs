@@ -134,13 +134,19 @@ impl Service {
 
     /// Sends a request and reads the answer: status and body.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.ask_with(method, path, "", body)
+    }
+
+    /// The same with a line of the head.
+    pub(crate) fn ask_with(&self, method: &str, path: &str, header: &str, body: &str) -> (u16, String) {
+        let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
         let mut stream = self.connect();
         let length = body.len();
         let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         // One that is refused for its size may be answered before all of it was sent.
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}Content-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}{kind}Content-Length: {length}\r\n\r\n{body}"
         )
         .ok();
         let mut answer = Vec::new();

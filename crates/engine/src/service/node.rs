@@ -108,9 +108,11 @@ impl Node {
         let mut runs: JoinSet<()> = JoinSet::new();
         let mut claims: BTreeMap<task::Id, Claim> = BTreeMap::new();
         while !*stop.borrow() {
+            let mut nap = POLL;
             match self.claim(runs.len()).await {
-                Ok(claimed) => {
+                Ok((claimed, next)) => {
                     let more = !claimed.is_empty();
+                    nap = next;
                     for (claim, hand) in claimed {
                         let id = self.begin(&mut runs, claim.clone(), hand, stopping.clone());
                         claims.insert(id, claim);
@@ -125,7 +127,7 @@ impl Node {
                 () = stopped(&mut stop) => {}
                 () = self.control.woken.notified() => {}
                 Some(ended) = runs.join_next_with_id() => self.ended(ended, &mut claims).await,
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(nap) => {}
             }
         }
         stops.send_replace(true);
@@ -149,21 +151,27 @@ impl Node {
         }
     }
 
-    /// Claims what is due, up to the free slots. The cheap question comes first.
-    async fn claim(&self, running: usize) -> Result<Vec<(Claim, InHand)>, Error> {
+    /// Claims what is due, up to the free slots, and tells when to look again. The cheap question comes first.
+    async fn claim(&self, running: usize) -> Result<(Vec<(Claim, InHand)>, Duration), Error> {
         let settings = self.settings.borrow().clone();
         let free = settings.parallel.saturating_sub(running).min(BATCH);
         if free == 0 || settings.paused {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), POLL));
         }
         let store = &self.control.store;
         let now = self.control.clock.now();
-        if store.next_due().await?.is_none_or(|due| due > now) {
-            return Ok(Vec::new());
+        match store.next_due().await? {
+            None => return Ok((Vec::new(), POLL)),
+            Some(due) if due > now => {
+                let left = Duration::try_from(due.duration_since(now)).unwrap_or(POLL);
+                return Ok((Vec::new(), left.clamp(Duration::from_millis(1), POLL)));
+            }
+            Some(_) => {}
         }
         let asked = self.control.clock.elapsed();
         let claims = store.claim_due(&self.beat.node, &settings.limits, free, now).await?;
-        Ok(claims.into_iter().map(|claim| (claim.clone(), self.held.take(claim.id, asked))).collect())
+        let held = claims.into_iter().map(|claim| (claim.clone(), self.held.take(claim.id, asked)));
+        Ok((held.collect(), POLL))
     }
 
     fn begin(

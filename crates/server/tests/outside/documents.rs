@@ -110,7 +110,7 @@ fn what_is_wrong_is_named_without_values() {
         ),
         (
             |r| r.subject = "{% if %}".into(),
-            "template: subject, line 1, `{% if %}`: syntax error: unexpected end of block, expected expression",
+            "template: subject, line 1, `{% if %}`: syntax error: unexpected end of block",
         ),
         (
             |r| r.html = "{{ partners[0].partner | number }}".into(),

@@ -27,6 +27,13 @@ pub trait Place: Send + Sync {
     async fn open(&self) -> Arc<dyn Store>;
 }
 
+#[async_trait]
+impl<P: Place + ?Sized> Place for Arc<P> {
+    async fn open(&self) -> Arc<dyn Store> {
+        (**self).open().await
+    }
+}
+
 /// A case of the suite, over a fresh place.
 pub type Case = fn(Arc<dyn Place>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 

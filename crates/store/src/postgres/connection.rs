@@ -130,7 +130,7 @@ pub(super) struct Work<'s> {
 /// What a statement is given.
 pub(super) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
 
-impl Work<'_> {
+impl<'s> Work<'s> {
     /// Runs a statement; its rows.
     pub(super) async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
         let statement = self.transaction.prepare_cached(sql).await?;
@@ -153,6 +153,12 @@ impl Work<'_> {
         Ok(self.transaction.execute(&statement, params).await?)
     }
 
+    /// Begins a statement whose rows are taken page by page.
+    pub(super) async fn portal(&self, sql: &str, params: Params<'_>) -> Result<Portal<'_, 's>, Fault> {
+        let statement = self.transaction.prepare_cached(sql).await?;
+        Ok(Portal { portal: self.transaction.bind(&statement, params).await?, work: self })
+    }
+
     /// Makes it durable. `before` and `after`: its [`failpoints`].
     pub(super) async fn commit<B, A>(self, (before, after): (B, A)) -> Result<(), Fault>
     where
@@ -162,6 +168,20 @@ impl Work<'_> {
         before()?;
         self.transaction.commit().await?;
         after()
+    }
+}
+
+/// A statement under way.
+pub(super) struct Portal<'w, 's> {
+    work: &'w Work<'s>,
+    portal: tokio_postgres::Portal,
+}
+
+impl Portal<'_, '_> {
+    /// The next rows, at most so many; none at the end.
+    pub(super) async fn next(&mut self, rows: usize) -> Result<Vec<Row>, Fault> {
+        let rows = i32::try_from(rows).unwrap_or(i32::MAX);
+        Ok(self.work.transaction.query_portal(&self.portal, rows).await?)
     }
 }
 
@@ -187,6 +207,17 @@ impl Single {
         client.batch_execute(set_up).await?;
         Ok(Self { client, _driver: driver })
     }
+}
+
+/// Whether there are tables of a store.
+pub(super) async fn exists(options: &Options) -> Result<bool, Error> {
+    let address = Address::of(&options.url)
+        .map_err(|message| Error::Database { place: "at this address".to_owned(), message })?;
+    let asked = async {
+        let single = Single::connect(&address, &set_up(options)).await?;
+        Ok(migrate::last_applied(&single.client).await? > 0)
+    };
+    asked.await.map_err(|fault: Fault| fault.at(&address.place))
 }
 
 /// What every session begins with. A commit is on the disk when it is answered, whatever the server's default is.

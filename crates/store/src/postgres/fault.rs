@@ -21,6 +21,8 @@ pub(super) enum Fault {
         found: u64,
     },
     Newer,
+    /// A restore found something.
+    NotEmpty,
     /// Nobody answers.
     Unreachable(String),
     /// Something that cannot be stored, or was stored by nobody we know. Never with a value in it.
@@ -63,6 +65,7 @@ impl Fault {
             Self::Busy { sync, holder } => Error::Busy { sync, holder },
             Self::Stale { sync, ours, found } => Error::Stale { sync, ours, found },
             Self::Newer => Error::Newer { place },
+            Self::NotEmpty => Error::NotEmpty { place },
             Self::Unreachable(message) => Error::Unreachable { place, message },
             Self::Broken(message) => Error::Database { place, message },
         }

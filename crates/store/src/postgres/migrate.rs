@@ -33,7 +33,7 @@ async fn behind_the_gate(client: &mut Client) -> Result<(), Fault> {
 }
 
 /// The newest version in the database, 0 in a new one. Asked for by hand: refinery would create its table for the answer.
-async fn last_applied(client: &Client) -> Result<i32, Fault> {
+pub(super) async fn last_applied(client: &Client) -> Result<i32, Fault> {
     let known = client.query_one("SELECT to_regclass('refinery_schema_history') IS NOT NULL", &[]).await?;
     if !known.try_get::<_, bool>(0)? {
         return Ok(0);

@@ -8,6 +8,7 @@
 //! Deliberately absent: retries. A lost connection fails what was under way; the next call connects anew.
 
 mod address;
+mod archive;
 mod checkpoint;
 mod codec;
 mod connection;
@@ -21,7 +22,7 @@ mod migrate;
 mod parked;
 mod runs;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -39,7 +40,7 @@ use self::{
 };
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
-    RunId, Scratch, Store, Waiting,
+    RunId, Scratch, Store, Turn, Waiting,
     service::{HEARTBEAT, LEASE},
     sqlite::Listing,
 };
@@ -98,6 +99,14 @@ pub fn shown(url: &str) -> String {
     address::Address::of(url).map_or_else(|_| "postgres://…".to_owned(), |address| address.place)
 }
 
+/// Whether there is a store: its tables, of whichever version. Makes nothing.
+///
+/// # Errors
+/// [`Error::Unreachable`] and [`Error::Database`].
+pub async fn exists(options: &Options) -> Result<bool, Error> {
+    connection::exists(options).await
+}
+
 /// Opens a store, makes its tables when they are not there, and brings them up to date.
 ///
 /// # Errors
@@ -106,7 +115,14 @@ pub fn shown(url: &str) -> String {
 pub async fn open(options: Options) -> Result<PostgresStore, Error> {
     let connections = Connections::open(&options).await?;
     let keeper = Keeper::start(&options, connections.tenant())?;
-    Ok(PostgresStore { connections, keeper, options, streams: Streams::default(), listing: OnceCell::new() })
+    Ok(PostgresStore {
+        connections,
+        keeper,
+        options,
+        streams: Streams::default(),
+        listing: OnceCell::new(),
+        turn: Arc::default(),
+    })
 }
 
 /// A store in a PostgreSQL database.
@@ -117,6 +133,8 @@ pub struct PostgresStore {
     streams: Streams,
     /// Opened when it is needed.
     listing: OnceCell<Listing>,
+    /// Whose turn it is to use it.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -306,6 +324,10 @@ impl Store for PostgresStore {
 
     async fn spent(&self, budget: &str, since: Timestamp) -> Result<Vec<(Timestamp, u64)>, Error> {
         reading!(self, work => runs::spent(&work, budget, since))
+    }
+
+    async fn scratch_turn(&self) -> Turn {
+        Box::new(Arc::clone(&self.turn).lock_owned().await)
     }
 
     async fn scratch_clear(&self) -> Result<(), Error> {

@@ -21,6 +21,8 @@ pub(super) enum Fault {
         found: u64,
     },
     Newer,
+    /// A restore found something.
+    NotEmpty,
     /// Something that cannot be stored, or was stored by nobody we know. Never with a value in it.
     Broken(String),
 }
@@ -55,6 +57,7 @@ impl Fault {
             Self::Busy { sync, holder } => Error::Busy { sync, holder },
             Self::Stale { sync, ours, found } => Error::Stale { sync, ours, found },
             Self::Newer => Error::Newer { place },
+            Self::NotEmpty => Error::NotEmpty { place },
             Self::Broken(message) => Error::Database { place, message },
         }
     }

@@ -12,6 +12,7 @@ mod trace;
 
 use std::collections::BTreeSet;
 
+use syncline_store::conformance::Place;
 use tokio::task::JoinSet;
 
 use self::{
@@ -46,13 +47,33 @@ const WORTH_REACHING: [&str; 13] = [
     "code: \"drift\"",
 ];
 
+/// Every how many traces PostgreSQL takes part: each time it needs a schema of its own.
+const POSTGRES_EVERY: u64 = 8;
+
 /// The stores that are compared. The first one is what the others must equal.
-fn contenders() -> Vec<Contender> {
-    vec![
+fn contenders(seed: u64) -> Vec<Contender> {
+    let mut contenders = vec![
         Contender::new("sqlite", crate::sqlite::fresh()),
         Contender::new("memory", crate::memory::OnDisk::default()),
-        Contender::new("postgres", crate::postgres::Schema::new()),
-    ]
+    ];
+    if seed.is_multiple_of(POSTGRES_EVERY) {
+        contenders.push(Contender::new("postgres", crate::postgres::Schema::new()));
+    }
+    contenders
+}
+
+/// Does in a store what the trace of a seed says, and lets all processes die.
+pub(crate) async fn happen(place: impl Place + 'static, seed: u64) {
+    let mut contender = Contender::new("the only one", place);
+    for step in trace::of_seed(seed, STEPS) {
+        contender.take(&step).await;
+    }
+    contender.crash_all();
+}
+
+/// All that can be read of a store, as text.
+pub(crate) async fn everything(place: impl Place + 'static) -> String {
+    Contender::new("the only one", place).everything().await
 }
 
 #[expect(clippy::disallowed_methods, reason = "a person asks for more traces, or for one that failed")]
@@ -62,8 +83,8 @@ fn asked_for(name: &str, usually: u64) -> u64 {
 }
 
 /// Replays a trace on every store. What tells them apart is returned: the step, and each store's answer.
-async fn replay(trace: &[Step]) -> Result<(), String> {
-    let mut contenders = contenders();
+async fn replay(seed: u64, trace: &[Step]) -> Result<(), String> {
+    let mut contenders = contenders(seed);
     for (number, step) in trace.iter().enumerate() {
         let mut answers = Vec::new();
         for contender in &mut contenders {
@@ -93,11 +114,11 @@ fn agree(when: impl FnOnce() -> String, answers: &[(&str, String)]) -> Result<()
 }
 
 /// Leaves out, as long as the stores still differ, one step after the other, the last first.
-async fn cut_down(mut trace: Vec<Step>, mut difference: String) -> (Vec<Step>, String) {
+async fn cut_down(seed: u64, mut trace: Vec<Step>, mut difference: String) -> (Vec<Step>, String) {
     for place in (0..trace.len()).rev() {
         let mut shorter = trace.clone();
         shorter.remove(place);
-        if let Err(found) = replay(&shorter).await {
+        if let Err(found) = replay(seed, &shorter).await {
             (trace, difference) = (shorter, found);
         }
     }
@@ -107,8 +128,8 @@ async fn cut_down(mut trace: Vec<Step>, mut difference: String) -> (Vec<Step>, S
 /// Replays the trace of a seed. When it tells the stores apart: what differs, and what of the trace is needed for it.
 async fn of_seed(seed: u64) -> Result<(), String> {
     let trace = trace::of_seed(seed, STEPS);
-    let Err(difference) = replay(&trace).await else { return Ok(()) };
-    let (trace, difference) = cut_down(trace, difference).await;
+    let Err(difference) = replay(seed, &trace).await else { return Ok(()) };
+    let (trace, difference) = cut_down(seed, trace, difference).await;
     let steps: Vec<_> = trace.iter().map(|step| format!("  {step:?}")).collect();
     Err(format!("SYNCLINE_SEED={seed} tells the stores apart, {difference}\nof\n{}", steps.join("\n")))
 }

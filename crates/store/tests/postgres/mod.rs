@@ -1,5 +1,6 @@
 //! The store in a PostgreSQL database, each test in a schema of its own.
 
+mod faults;
 mod tenants;
 mod upgrade;
 
@@ -55,13 +56,18 @@ impl Schema {
         Options { connections: 4, lock_timeout: Duration::from_secs(2), ..Options::new(self.url()) }
     }
 
-    async fn store(&self) -> PostgresStore {
+    pub(crate) async fn store(&self) -> PostgresStore {
         postgres::open(self.options()).await.expect("the store opens")
     }
 
     /// The test's own session, beside those of the store.
     async fn session(&self) -> Session {
         Session::open(&self.url()).await
+    }
+
+    /// The first column of what a query finds.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        self.session().await.texts(sql).await
     }
 }
 
@@ -105,6 +111,12 @@ impl Session {
             drop(connection.await);
         });
         Self { client, _driver: driver }
+    }
+
+    /// The first column of what a query finds.
+    async fn texts(&self, sql: &str) -> Vec<String> {
+        let rows = self.client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        rows.iter().map(|row| row.get(0)).collect()
     }
 }
 

@@ -43,11 +43,6 @@ async fn run_of(store: &PostgresStore, source: &str) -> u64 {
     store.start_run(&lease, run).await.expect("a run")
 }
 
-async fn texts(session: &Session, sql: &str) -> Vec<String> {
-    let rows = session.client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
 #[tokio::test]
 async fn a_query_without_a_filter_sees_its_tenant_only() {
     let schema = Schema::new();
@@ -68,13 +63,13 @@ async fn a_query_without_a_filter_sees_its_tenant_only() {
     // The second wall: plain SQL without any condition.
     let session = Session::open(&url).await;
     let all = "SELECT source FROM data_update";
-    assert_eq!(texts(&session, all).await, [""; 0], "a session that says nothing is the nameless tenant's");
+    assert_eq!(session.texts(all).await, [""; 0], "a session that says nothing is the nameless tenant's");
     session.client.batch_execute("SET syncline.tenant = 'globex'").await.expect("a tenant");
-    assert_eq!(texts(&session, all).await, ["erp of globex"]);
-    assert_eq!(texts(&session, "SELECT name FROM tenant").await, ["globex"]);
+    assert_eq!(session.texts(all).await, ["erp of globex"]);
+    assert_eq!(session.texts("SELECT name FROM tenant").await, ["globex"]);
     for table in ["sync", "run"] {
         let foreign = format!("SELECT tenant::text FROM {table} WHERE tenant <> syncline_tenant()");
-        assert_eq!(texts(&session, &foreign).await, [""; 0], "{table}");
+        assert_eq!(session.texts(&foreign).await, [""; 0], "{table}");
     }
     let written = session.client.execute("UPDATE run SET source = 'ours'", &[]).await.expect("an update");
     assert_eq!(written, 1, "of its own runs");
@@ -94,8 +89,8 @@ async fn every_table_has_the_second_wall() {
                   AND relname <> 'refinery_schema_history'
                   AND NOT (relrowsecurity AND relforcerowsecurity
                            AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid))";
-    assert_eq!(texts(&session, open).await, [""; 0]);
+    assert_eq!(session.texts(open).await, [""; 0]);
     let views = "SELECT relname::text FROM pg_class WHERE relkind = 'v' AND relnamespace = current_schema()::regnamespace
                    AND NOT coalesce('security_invoker=true' = ANY(reloptions), false)";
-    assert_eq!(texts(&session, views).await, [""; 0], "a view shows what its reader may see, not its owner");
+    assert_eq!(session.texts(views).await, [""; 0], "a view shows what its reader may see, not its owner");
 }

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("made on demand").join("store.db")
     }
 
@@ -30,7 +30,7 @@ impl Folder {
         Options { busy_timeout: Duration::from_millis(50), ..Options::new(self.path()) }
     }
 
-    async fn store(&self) -> SqliteStore {
+    pub(crate) async fn store(&self) -> SqliteStore {
         sqlite::open(self.options()).await.expect("the store opens")
     }
 }
