@@ -361,6 +361,23 @@ async fn a_success_makes_the_retry_needless() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lighter_success_leaves_the_retry_of_a_heavier_one() {
+    let mass = Schedule { mode: Some(Mode::Full), ..every("mass", 168 * HOUR) };
+    let house = House::new(&project(vec![sync("orders", vec![mass])], Vec::new()), "");
+    let node = house.node("one").await;
+    over(&house, &node.control, &orders(), 1).await;
+    house.file("a").execute_batch(ORDERS).unwrap();
+    node.control.start(&orders(), &StartOptions::default(), None, "ann").await.unwrap();
+    let all = over(&house, &node.control, &orders(), 2).await;
+    let retry = all.iter().find(|occurrence| occurrence.asked.retry).unwrap();
+    assert_eq!(retry.state, OccurrenceState::Waiting);
+    over(&house, &node.control, &orders(), 3).await;
+    let runs = node.control.store().runs(Some("orders"), None, 10).await.unwrap();
+    assert_eq!(runs[0].about.schedule.as_deref(), Some("mass"));
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instant_that_comes_while_it_runs_is_left_out_or_waits() {
     for (overlap, expected) in
         [(Overlap::Skip, OccurrenceState::Skipped), (Overlap::Queue, OccurrenceState::Done)]
