@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use syncline_connect::destination::{Listed, Record};
 use syncline_core::{failpoint, identity::Identity, mapping::Mapped, mutant, plan::Fields, sync::Mode};
-use syncline_store::{Entry, Parked, Scratch};
+use syncline_store::{Entry, Parked, Scratch, Turn};
 
 use crate::{Bound, Engine, Error, reading::Reading, run::is_due};
 
@@ -43,19 +43,21 @@ pub(crate) fn unsure(parked: &[Parked]) -> BTreeMap<Identity, String> {
 }
 
 /// Lists the destination before it is written; what the ledger knows is left out, so that nothing is matched with two records.
-/// Returns whether the rest holds anything that could be matched.
-pub(crate) async fn first(engine: &Engine, bound: &Bound) -> Result<bool, Error> {
-    list(engine, bound).await?;
+/// Returns whether the rest holds anything that could be matched, and the turn that must be kept as long as it is used.
+pub(crate) async fn first(engine: &Engine, bound: &Bound) -> Result<(bool, Turn), Error> {
+    let turn = list(engine, bound).await?;
     engine.store.scratch_remove_owned(&bound.sync.name).await?;
     failpoint!("engine.contact.listed", Error::failpoint);
-    Ok(engine.store.scratch_count().await?.iter().any(|(_, records)| *records > 0))
+    Ok((engine.store.scratch_count().await?.iter().any(|(_, records)| *records > 0), turn))
 }
 
-/// Lists every stream of the sync completely into the scratch listing. Returns the number of records per stream.
+/// Lists every stream of the sync completely into the scratch listing. Returns the turn that must be kept as long as it is
+/// used: other runs of this process wait for it.
 ///
 /// # Errors
 /// Also when a listing may be incomplete: then nothing may be concluded from it.
-pub(crate) async fn list(engine: &Engine, bound: &Bound) -> Result<Vec<(String, u64)>, Error> {
+pub(crate) async fn list(engine: &Engine, bound: &Bound) -> Result<Turn, Error> {
+    let turn = engine.store.scratch_turn().await;
     engine.store.scratch_clear().await?;
     let adopt_by = bound.sync.adopt.as_ref().map(|by| bound.mapping.indexes(by)).unwrap_or_default();
     for (index, target) in bound.mapping.streams.iter().enumerate() {
@@ -87,7 +89,7 @@ pub(crate) async fn list(engine: &Engine, bound: &Bound) -> Result<Vec<(String, 
         }
         engine.store.scratch_put(&rows).await?;
     }
-    Ok(engine.store.scratch_count().await?)
+    Ok(turn)
 }
 
 fn scratch(bound: &Bound, stream: usize, adopt_by: &[usize], record: Record) -> Scratch {

@@ -106,7 +106,8 @@ pub async fn plan(
     drafting.resolve().await?;
     let parked = engine.store.parked(Some(name), None, PARKED_MAX).await?;
     if contact::wanted(&reading, &parked, engine.clock.now()) {
-        drafting.planner.contact = contact::first(engine, bound).await?;
+        let (found, turn) = contact::first(engine, bound).await?;
+        (drafting.planner.contact, drafting.planner.turn) = (found, Some(turn));
     } else {
         drafting.planner.unsure = contact::unsure(&parked);
     }

@@ -13,7 +13,7 @@ use syncline_core::{
     seen::Seen,
     value::Value,
 };
-use syncline_store::{Entry, IntentKind, KeyValues, LedgerRow};
+use syncline_store::{Entry, IntentKind, KeyValues, LedgerRow, Turn};
 
 use crate::{
     Bound, Engine, Error,
@@ -133,6 +133,8 @@ pub(crate) struct Planner<'a> {
     buried: BTreeSet<Identity>,
     /// Whether the scratch listing holds the destination, for first contact.
     pub contact: bool,
+    /// Keeps the scratch listing for first contact.
+    pub turn: Option<Turn>,
     /// Natural-key fields.
     pub adopt_by: Vec<usize>,
     /// Records a dry run has already told about; they are passed over.
@@ -163,6 +165,7 @@ impl<'a> Planner<'a> {
             tombstones: 0,
             buried: BTreeSet::new(),
             contact: false,
+            turn: None,
             adopt_by,
             planned: BTreeSet::new(),
             made: None,

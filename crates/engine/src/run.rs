@@ -169,7 +169,8 @@ impl Session<'_> {
         self.planner.parked = self.account.parked();
         self.recover().await?;
         if contact::wanted(reading, &parked, self.engine.clock.now()) {
-            self.planner.contact = contact::first(self.engine, self.bound).await?;
+            let (found, turn) = contact::first(self.engine, self.bound).await?;
+            (self.planner.contact, self.planner.turn) = (found, Some(turn));
         } else {
             self.planner.unsure = contact::unsure(&parked);
         }

@@ -14,10 +14,11 @@ use crate::{Bound, Engine, Error, contact};
 /// # Errors
 /// A system or the store failed.
 pub async fn verify(engine: &Engine, bound: &Bound, limit: usize) -> Result<Comparison, Error> {
-    contact::list(engine, bound).await?;
+    let turn = contact::list(engine, bound).await?;
     let streams: Vec<String> = bound.mapping.streams.iter().map(|s| s.stream.id.clone()).collect();
     let comparison = engine.store.compare(&bound.sync.name, &streams, limit).await?;
     engine.store.scratch_clear().await?;
+    drop(turn);
     Ok(comparison)
 }
 

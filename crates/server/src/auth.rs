@@ -123,7 +123,9 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<Result<(TokenId, String), String>, Error> {
     if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Ok(Err(format!("a name has 1 to {NAME_CHARS_MAX} characters, none of them a control character")));
+        return Ok(Err(format!(
+            "a name has 1 to {NAME_CHARS_MAX} characters, none of them a control character"
+        )));
     }
     if scopes.is_empty() {
         return Ok(Err("a token needs a scope: read, run, write or admin".to_owned()));
@@ -154,11 +156,7 @@ pub async fn create(
 ///
 /// # Errors
 /// The store failed.
-pub async fn caller(
-    store: &dyn ServiceStore,
-    secret: &str,
-    now: Timestamp,
-) -> Result<Option<Caller>, Error> {
+pub async fn caller(store: &dyn ServiceStore, secret: &str, now: Timestamp) -> Result<Option<Caller>, Error> {
     if !well_formed(secret) {
         return Ok(None);
     }
@@ -168,7 +166,9 @@ pub async fn caller(
     if !same || !in_force(&token, now) {
         return Ok(None);
     }
-    if token.used_at.is_none_or(|used| now.duration_since(used) >= jiff::SignedDuration::try_from(TOUCH).unwrap_or_default()) {
+    if token.used_at.is_none_or(|used| {
+        now.duration_since(used) >= jiff::SignedDuration::try_from(TOUCH).unwrap_or_default()
+    }) {
         // a note for people: a store that cannot take it must not stop the request
         if let Err(error) = store.touch_token(token.id, now).await {
             tracing::debug!(%error, "the use of a token was not noted");
@@ -221,7 +221,10 @@ mod tests {
         assert_eq!(Access::decide(at("0.0.0.0:1"), true, 1), Ok(Access::Tokens));
         assert!(Access::decide(at("0.0.0.0:1"), false, 1).is_err_and(|e| e.contains("server.tls")));
         assert!(Access::decide(at("10.0.0.7:1"), true, 0).is_err_and(|e| e.contains("tokens create")));
-        assert!(Access::decide(at("[::ffff:127.0.0.1]:1"), false, 0).is_err(), "a mapped address is not taken for loopback");
+        assert!(
+            Access::decide(at("[::ffff:127.0.0.1]:1"), false, 0).is_err(),
+            "a mapped address is not taken for loopback"
+        );
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub fn tls(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, String> 
     if chain.is_empty() {
         return Err("there is no certificate in the file of the certificate".to_owned());
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the key cannot be read: {error}"))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the key cannot be read: {error}"))?;
     // The provider is named here: a process may hold several, and none needs to be the default.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -64,7 +65,12 @@ pub fn tls(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, String> 
 
 /// Serves the API until `stop` ends; then takes no more connections, lets requests end for a few seconds, and cuts off what
 /// is left (streams of events).
-pub async fn serve(api: &Api, listener: TcpListener, tls: Option<Arc<ServerConfig>>, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    api: &Api,
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    stop: impl Future<Output = ()>,
+) {
     let (stopping, stopped) = watch::channel(false);
     let door = Door {
         listener,
@@ -183,7 +189,11 @@ impl<S> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }

@@ -119,6 +119,9 @@ impl std::fmt::Debug for Lease {
     }
 }
 
+/// The right to use the scratch listing, until it is dropped.
+pub type Turn = Box<dyn Send + Sync>;
+
 /// Durable memory of syncs and runs.
 ///
 /// Every method that writes is one transaction: when it returns `Ok`, all of it survives a crash of process and
@@ -252,6 +255,13 @@ pub trait Store: Send + Sync {
 
     /// Units spent from a budget since `since`: (when, units), oldest first.
     async fn spent(&self, budget: &str, since: Timestamp) -> Result<Vec<(Timestamp, u64)>, Error>;
+
+    /// Waits until nobody else of this process uses the scratch listing. There is one, and runs that are under way at the same
+    /// time would fill and empty it for each other: whoever uses it takes a turn first, and keeps it until done. A store
+    /// with a single user has nobody to wait for.
+    async fn scratch_turn(&self) -> Turn {
+        Box::new(())
+    }
 
     /// Forgets the scratch listing. The scratch listing belongs to this process, is not durable and not in the store's
     /// file: planning may use it and still writes nothing.

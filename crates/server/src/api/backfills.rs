@@ -23,7 +23,11 @@ use super::{
 use crate::auth::Caller;
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(create)).routes(routes!(cancel))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(create))
+        .routes(routes!(cancel))
 }
 
 /// A backfill.

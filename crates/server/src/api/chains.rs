@@ -190,7 +190,8 @@ impl From<StepRecord> for StepRunShown {
 impl ChainRunShown {
     fn of(run: ChainRun, now: Timestamp) -> Self {
         let since = run.resumed_at.unwrap_or(run.started_at);
-        let stretch = if run.finished_at.is_none() { now.duration_since(since).as_secs_f64().max(0.0) } else { 0.0 };
+        let stretch =
+            if run.finished_at.is_none() { now.duration_since(since).as_secs_f64().max(0.0) } else { 0.0 };
         let current = run.steps.iter().filter(|step| step.status == StepStatus::Running);
         let well = |step: &&StepRecord| matches!(step.status, StepStatus::Succeeded | StepStatus::Partial);
         Self {
@@ -273,10 +274,15 @@ async fn start(
 #[utoipa::path(get, path = "/chain-runs", tag = "chains", params(PageParams, Which), security(("token" = ["read"])),
     responses((status = 200, description = "A page", body = List<ChainRunShown>),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn list_runs(State(api): State<Api>, page: Page, Query(which): Query<Which>) -> Result<Response, Problem> {
+async fn list_runs(
+    State(api): State<Api>,
+    page: Page,
+    Query(which): Query<Which>,
+) -> Result<Response, Problem> {
     let words = "running, completed, partial, failed, cancelled";
     let status = word("status", which.status.as_deref(), ChainStatus::parse, words)?;
-    let filter = ChainFilter { chain: which.chain.map(|name| name.0), status, before: page.before("chain-runs")? };
+    let filter =
+        ChainFilter { chain: which.chain.map(|name| name.0), status, before: page.before("chain-runs")? };
     let found = api.store.chain_runs(&filter, page.limit + 1).await?;
     let now = api.clock.now();
     Ok(page.answer("chain-runs", found, |run| run.id, |run| ChainRunShown::of(run, now)))

@@ -119,7 +119,8 @@ impl Api {
     /// There is none free.
     pub(crate) fn look(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
         std::sync::Arc::clone(&self.0.looks).try_acquire_owned().map_err(|_| {
-            let problem = Problem::new(Code::Overloaded, "too many plans, verifications and tests are under way");
+            let problem =
+                Problem::new(Code::Overloaded, "too many plans, verifications and tests are under way");
             Problem { retry_after: Some(10), ..problem.hint("wait until one of them is done") }
         })
     }

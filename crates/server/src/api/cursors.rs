@@ -60,7 +60,8 @@ async fn show(State(api): State<Api>, Path(name): Path<Name>) -> Answer<CursorSh
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn reset_cursor(State(api): State<Api>, Path(name): Path<Name>) -> Answer<ResetDone> {
     let served = api.served();
-    let sync = served.project.sync(&name.0).ok_or_else(|| Problem::missing("sync", format!("{:?}", name.0)))?;
+    let sync =
+        served.project.sync(&name.0).ok_or_else(|| Problem::missing("sync", format!("{:?}", name.0)))?;
     let _place = api.look()?;
     // held until both are done: no run may begin between them
     let lease = api.store.claim(&sync.name, api.clock.now()).await?;

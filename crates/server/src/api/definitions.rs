@@ -132,7 +132,11 @@ async fn delete_sync(
     params(("sync" = Name, Path), PageParams),
     responses((status = 200, description = "A page", body = List<VersionShown>),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn sync_versions(State(api): State<Api>, Path(name): Path<Name>, page: Page) -> Result<Response, Problem> {
+async fn sync_versions(
+    State(api): State<Api>,
+    Path(name): Path<Name>,
+    page: Page,
+) -> Result<Response, Problem> {
     versions(&api, DefinitionKind::Sync, &name.0, &page).await
 }
 
@@ -198,7 +202,11 @@ async fn delete_chain(
     params(("chain" = Name, Path), PageParams),
     responses((status = 200, description = "A page", body = List<VersionShown>),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn chain_versions(State(api): State<Api>, Path(name): Path<Name>, page: Page) -> Result<Response, Problem> {
+async fn chain_versions(
+    State(api): State<Api>,
+    Path(name): Path<Name>,
+    page: Page,
+) -> Result<Response, Problem> {
     versions(&api, DefinitionKind::Chain, &name.0, &page).await
 }
 
@@ -245,16 +253,22 @@ async fn put(
         return Err(Problem::missing(kind.as_str(), format!("{name:?}")));
     }
     if let Err(faults) = api.definitions.check(kind, &name, body.as_deref()).await {
-        return Err(Problem::new(Code::InvalidDefinition, format!("{subject} would have problems; nothing was stored"))
-            .faults(faults));
+        return Err(Problem::new(
+            Code::InvalidDefinition,
+            format!("{subject} would have problems; nothing was stored"),
+        )
+        .faults(faults));
     }
     let at = api.clock.now();
     let (removed, by) = (body.is_none(), caller.name);
     let stored = NewDefinition { kind, name, body, by, at };
     let shown = stored.clone();
     let Some(version) = api.store.put_definition(stored, Some(expected)).await? else {
-        return Err(Problem::new(Code::VersionConflict, format!("{subject} has another version than you say"))
-            .hint("read it again, and send its version in If-Match"));
+        return Err(Problem::new(
+            Code::VersionConflict,
+            format!("{subject} has another version than you say"),
+        )
+        .hint("read it again, and send its version in If-Match"));
     };
     api.definitions.changed();
     tell(api, subject, version, removed, &shown).await?;
@@ -294,13 +308,15 @@ fn expected(headers: &HeaderMap) -> Result<u64, Problem> {
         return Err(Problem::new(Code::VersionRequired, "say which version you change")
             .hint("If-Match: \"VERSION\" for one that exists, If-None-Match: * for a new one"));
     };
-    let number = value.trim().strip_prefix('"').and_then(|v| v.strip_suffix('"')).and_then(|v| v.parse().ok());
+    let number =
+        value.trim().strip_prefix('"').and_then(|v| v.strip_suffix('"')).and_then(|v| v.parse().ok());
     let fits = number.filter(|n: &u64| *n > 0 && i64::try_from(*n).is_ok());
     fits.ok_or_else(|| Problem::new(Code::BadHeader, "If-Match is a version in quotes: \"3\""))
 }
 
 fn etag(version: u64) -> [(header::HeaderName, HeaderValue); 1] {
-    let value = HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
+    let value =
+        HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
     [(header::ETAG, value)]
 }
 

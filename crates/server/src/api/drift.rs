@@ -176,7 +176,9 @@ async fn run(api: &Api, sync: &Sync, started_at: Timestamp) -> DriftShown {
     let ended = Box::pin(look(api, sync)).await;
     let finished_at = Some(api.clock.now());
     match ended {
-        Ok((totals, findings, notes)) => DriftShown { state: "done", finished_at, totals, findings, notes, ..begun },
+        Ok((totals, findings, notes)) => {
+            DriftShown { state: "done", finished_at, totals, findings, notes, ..begun }
+        }
         Err(error) => {
             let error = Some(Fault { code: error.code().to_owned(), message: Problem::from(error).detail });
             DriftShown { state: "failed", finished_at, error, ..begun }
@@ -205,7 +207,10 @@ async fn look(api: &Api, sync: &Sync) -> Result<Found, syncline_engine::Error> {
                 ("unreadable", found.unreadable),
             ];
             let records = found.records.iter().take(FINDINGS_MAX).map(of_row).collect();
-            let notes = verified.computed.iter().map(|column| format!("{column:?} is computed on the way and not compared"));
+            let notes = verified
+                .computed
+                .iter()
+                .map(|column| format!("{column:?} is computed on the way and not compared"));
             Ok((totals.into_iter().filter(|(_, n)| *n > 0).collect(), records, notes.collect()))
         }
     }
@@ -223,7 +228,9 @@ fn word(kind: DriftKind) -> &'static str {
 
 fn of_record(drift: &Drift) -> FindingShown {
     let fields = match drift.kind {
-        DriftKind::Edited => diff(&drift.expected, &drift.found).into_iter().map(|change| change.field).collect(),
+        DriftKind::Edited => {
+            diff(&drift.expected, &drift.found).into_iter().map(|change| change.field).collect()
+        }
         _ => Vec::new(),
     };
     FindingShown {
@@ -251,7 +258,9 @@ fn of_row(finding: &syncline_engine::load::compare::Finding) -> FindingShown {
 
 fn percent(name: &str) -> String {
     name.bytes().fold(String::new(), |out, byte| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out + &char::from(byte).to_string(),
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            out + &char::from(byte).to_string()
+        }
         other => out + &format!("%{other:02X}"),
     })
 }

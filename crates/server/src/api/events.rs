@@ -87,7 +87,11 @@ impl Which {
             (Some(sync), None) => Some(Subject::sync(sync.0.clone())),
             (None, chain) => chain.as_ref().map(|chain| Subject::chain(chain.0.clone())),
         };
-        Ok(EventFilter { subject, kind: self.kind.as_ref().map(|kind| kind.0.clone()), run: self.run.map(|run| run.0) })
+        Ok(EventFilter {
+            subject,
+            kind: self.kind.as_ref().map(|kind| kind.0.clone()),
+            run: self.run.map(|run| run.0),
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 //! What comes in: bodies, queries, paths and numbers, each refused as a problem that says what is wrong.
 
 use axum::{
-    body::{Bytes, to_bytes},
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request},
     http::{HeaderMap, header, request::Parts},
 };
-use http_body_util::LengthLimitError;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
@@ -13,6 +13,8 @@ use super::problem::{Code, Problem};
 
 /// Largest body.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of a body that is too large that are read at all.
+const DRAINED_BYTES_MAX: usize = 8 << 20;
 /// Longest name that is looked up.
 const NAME_CHARS_MAX: usize = 200;
 
@@ -45,7 +47,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Given<T> 
             return if bytes.is_empty() {
                 Ok(Self(T::default()))
             } else {
-                Err(Problem::new(Code::TypeUnsupported, "a body needs the header Content-Type: application/json"))
+                Err(Problem::new(
+                    Code::TypeUnsupported,
+                    "a body needs the header Content-Type: application/json",
+                ))
             };
         }
         let Json(value) = Json::from_request(request, state).await?;
@@ -74,7 +79,10 @@ impl<S: Send + Sync> FromRequest<S> for Text {
                 let text = String::from_utf8(bytes.to_vec()).ok().filter(|text| !text.contains('\0'));
                 text.map(Self).ok_or_else(|| Problem::new(Code::BadBody, "the body is not UTF-8 text"))
             }
-            _ => Err(Problem::new(Code::TypeUnsupported, "the body must be application/json or application/yaml")),
+            _ => Err(Problem::new(
+                Code::TypeUnsupported,
+                "the body must be application/json or application/yaml",
+            )),
         }
     }
 }
@@ -87,7 +95,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = AxumQuery::<T>::try_from_uri(&parts.uri);
-        query.map(|AxumQuery(value)| Self(value)).map_err(|error| Problem::new(Code::BadQuery, error.body_text()))
+        query
+            .map(|AxumQuery(value)| Self(value))
+            .map_err(|error| Problem::new(Code::BadQuery, error.body_text()))
     }
 }
 
@@ -99,7 +109,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = AxumPath::<T>::from_request_parts(parts, state).await;
-        path.map(|AxumPath(value)| Self(value)).map_err(|error| Problem::new(Code::BadPath, error.body_text()))
+        path.map(|AxumPath(value)| Self(value))
+            .map_err(|error| Problem::new(Code::BadPath, error.body_text()))
     }
 }
 
@@ -111,9 +122,8 @@ pub(crate) struct Name(pub(crate) String);
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let fits = !text.is_empty()
-            && text.chars().count() <= NAME_CHARS_MAX
-            && !text.chars().any(char::is_control);
+        let fits =
+            !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(char::is_control);
         if fits {
             return Ok(Self(text));
         }
@@ -142,7 +152,11 @@ impl<'de> Deserialize<'de> for Id {
 ///
 /// # Errors
 /// It is not visible ASCII, or longer than `max` bytes.
-pub(crate) fn header_text<'h>(headers: &'h HeaderMap, name: &str, max: usize) -> Result<Option<&'h str>, Problem> {
+pub(crate) fn header_text<'h>(
+    headers: &'h HeaderMap,
+    name: &str,
+    max: usize,
+) -> Result<Option<&'h str>, Problem> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if !text.is_empty() && text.len() <= max => Ok(Some(text)),
@@ -155,15 +169,23 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next()?.trim().to_ascii_lowercase())
 }
 
+/// The whole body. Of one that is too large, a bounded rest is read and thrown away: a client that is still sending would
+/// not see the answer.
 async fn bytes(request: Request) -> Result<Bytes, Problem> {
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
-        return Err(too_large());
+    let mut body = request.into_body();
+    let (mut kept, mut read) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Code::BadBody, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        read += data.len();
+        if read > DRAINED_BYTES_MAX {
+            break;
+        }
+        if read <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        }
     }
-    to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|error| {
-        let limit = std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
-        if limit { too_large() } else { Problem::new(Code::BadBody, "the body broke off") }
-    })
+    if read > BODY_BYTES_MAX { Err(too_large()) } else { Ok(kept.freeze()) }
 }
 
 fn too_large() -> Problem {

@@ -60,12 +60,8 @@ pub(crate) fn around(router: Router<Api>, api: &Api, document: &OpenApi) -> Rout
 fn operations(document: &OpenApi) -> Operations {
     let mut found = Operations::new();
     for (path, item) in &document.paths.paths {
-        let methods = [
-            ("GET", &item.get),
-            ("POST", &item.post),
-            ("PUT", &item.put),
-            ("DELETE", &item.delete),
-        ];
+        let methods =
+            [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
         for (method, operation) in methods {
             let Some(operation) = operation else { continue };
             let json = serde_json::to_value(&operation.security).unwrap_or_default();
@@ -106,7 +102,9 @@ async fn caller(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> R
             let (scheme, secret) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
         });
-        let Some(secret) = secret else { return Err(unauthorized("the header Authorization is not Bearer and a token")) };
+        let Some(secret) = secret else {
+            return Err(unauthorized("the header Authorization is not Bearer and a token"));
+        };
         let found = auth::caller(&*api.store, secret, api.clock.now()).await?;
         return found.ok_or_else(|| unauthorized("the token is not known, was revoked, or has expired"));
     }
@@ -128,11 +126,15 @@ fn of_this_machine(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()
     let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let host = host.or_else(|| uri.authority().map(Authority::as_str));
     if !host.is_some_and(is_local) {
-        return Err(Problem::new(Code::WrongHost, "without a token, only localhost and loopback addresses are answered")
-            .hint("ask 127.0.0.1 or localhost, or make a token"));
+        return Err(Problem::new(
+            Code::WrongHost,
+            "without a token, only localhost and loopback addresses are answered",
+        )
+        .hint("ask 127.0.0.1 or localhost, or make a token"));
     }
     let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    let foreign = origin.is_some_and(|origin| !origin.split_once("://").is_some_and(|(_, host)| is_local(host)));
+    let foreign =
+        origin.is_some_and(|origin| !origin.split_once("://").is_some_and(|(_, host)| is_local(host)));
     let crossing = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     if (foreign || crossing) && !matches!(*method, Method::GET | Method::HEAD) {
         return Err(Problem::new(Code::CrossOrigin, "a web page of another place may not ask this")
@@ -147,12 +149,14 @@ fn is_local(host: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Lets a request through to its handler.
 async fn allow(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let path =
+        request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     // as axum does, HEAD is answered like GET
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let Some(operation) = gate.operations.get(&(method.as_str().to_owned(), path.clone())) else {
@@ -185,12 +189,14 @@ fn may(operation: &Operation, caller: Option<&Caller>, uri: &Uri) -> Result<(), 
             return Err(Problem::new(Code::Forbidden, detail).hint("take a token that has it"));
         }
     }
-    let unknown = pairs(uri).into_iter().map(|(name, _)| name).find(|name| !operation.parameters.contains(name));
+    let unknown =
+        pairs(uri).into_iter().map(|(name, _)| name).find(|name| !operation.parameters.contains(name));
     match unknown {
         None => Ok(()),
         Some(name) => {
             let known = operation.parameters.join(", ");
-            let known = if known.is_empty() { "it takes none".to_owned() } else { format!("known are {known}") };
+            let known =
+                if known.is_empty() { "it takes none".to_owned() } else { format!("known are {known}") };
             Err(Problem::new(Code::BadQuery, format!("the parameter {name:?} is not known; {known}")))
         }
     }
@@ -223,8 +229,11 @@ mod tests {
     #[test]
     fn every_operation_says_who_may_call_it() {
         let operations = operations(&super::super::open_router().into_openapi());
-        let open: Vec<&str> =
-            operations.iter().filter(|(_, o)| o.scope.is_none()).map(|((_, path), _)| path.as_str()).collect();
+        let open: Vec<&str> = operations
+            .iter()
+            .filter(|(_, o)| o.scope.is_none())
+            .map(|((_, path), _)| path.as_str())
+            .collect();
         assert_eq!(open, ["/livez", "/readyz"]);
         let safe = operations.iter().filter(|((method, _), _)| method != "GET");
         let weak: Vec<_> = safe.filter(|(_, o)| o.scope == Some(Scope::Read)).map(|(name, _)| name).collect();
@@ -236,7 +245,9 @@ mod tests {
         for host in ["localhost", "LOCALHOST:8450", "127.0.0.1", "127.1.2.3:1", "[::1]", "[::1]:8450"] {
             assert!(is_local(host), "{host}");
         }
-        for host in ["", "example.com", "localhost.example.com", "10.0.0.1:80", "[::2]:1", "127.0.0.1.example.com"] {
+        for host in
+            ["", "example.com", "localhost.example.com", "10.0.0.1:80", "[::2]:1", "127.0.0.1.example.com"]
+        {
             assert!(!is_local(host), "{host}");
         }
     }

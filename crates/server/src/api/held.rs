@@ -109,7 +109,11 @@ fn place(held: &Held) -> Place {
     request_body = Approval,
     responses((status = 200, description = "It is approved", body = Approved),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn approve(State(api): State<Api>, Path(sync): Path<Name>, Json(approval): Json<Approval>) -> Answer<Approved> {
+async fn approve(
+    State(api): State<Api>,
+    Path(sync): Path<Name>,
+    Json(approval): Json<Approval>,
+) -> Answer<Approved> {
     let ceiling = approval.max.0;
     if ceiling == 0 {
         return Err(Problem::new(Code::BadBody, "max is at least 1"));

@@ -170,5 +170,9 @@ fn open_router() -> OpenApiRouter<Api> {
         .merge(tokens::routes())
         .merge(nodes::routes())
         .merge(openapi::routes());
-    OpenApiRouter::with_openapi(openapi::base()).nest(PREFIX, v1).merge(openapi::pages()).merge(health::routes()).merge(crate::metrics::routes())
+    OpenApiRouter::with_openapi(openapi::base())
+        .nest(PREFIX, v1)
+        .merge(openapi::pages())
+        .merge(health::routes())
+        .merge(crate::metrics::routes())
 }

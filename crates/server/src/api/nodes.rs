@@ -37,11 +37,16 @@ pub(crate) struct NodeShown {
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn list(State(api): State<Api>, page: Page) -> Result<Response, Problem> {
     let nodes = api.store.nodes().await?;
-    page.by_name("nodes", nodes, |(node, _)| node.node.clone(), |(node, seen_at)| NodeShown {
-        node: node.node,
-        version: node.version,
-        started_at: node.started_at,
-        running: node.running,
-        seen_at,
-    })
+    page.by_name(
+        "nodes",
+        nodes,
+        |(node, _)| node.node.clone(),
+        |(node, seen_at)| NodeShown {
+            node: node.node,
+            version: node.version,
+            started_at: node.started_at,
+            running: node.running,
+            seen_at,
+        },
+    )
 }

@@ -120,7 +120,12 @@ pub(crate) struct Which {
     responses((status = 200, description = "A page", body = List<OccurrenceShown>),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn list(State(api): State<Api>, page: Page, Query(which): Query<Which>) -> Result<Response, Problem> {
-    let state = word("state", which.state.as_deref(), OccurrenceState::parse, "waiting, claimed, done, skipped, cancelled")?;
+    let state = word(
+        "state",
+        which.state.as_deref(),
+        OccurrenceState::parse,
+        "waiting, claimed, done, skipped, cancelled",
+    )?;
     let subject = match (which.sync, which.chain) {
         (Some(_), Some(_)) => return Err(Problem::new(Code::BadQuery, "either sync or chain, not both")),
         (Some(sync), None) => Some(Subject::sync(sync.0)),
@@ -161,8 +166,11 @@ pub(crate) async fn stop(api: &Api, id: OccurrenceId) -> Result<Response, Proble
 
 /// The occurrence that carries out a run of this subject; `None`: nothing of the service does.
 pub(crate) async fn carrying(api: &Api, subject: Subject, run: u64) -> Result<Option<OccurrenceId>, Problem> {
-    let filter =
-        OccurrenceFilter { subject: Some(subject), state: Some(OccurrenceState::Claimed), ..OccurrenceFilter::default() };
+    let filter = OccurrenceFilter {
+        subject: Some(subject),
+        state: Some(OccurrenceState::Claimed),
+        ..OccurrenceFilter::default()
+    };
     let claimed = api.store.occurrences(&filter, 10).await?;
     Ok(claimed.into_iter().find(|occurrence| occurrence.run == Some(run)).map(|occurrence| occurrence.id))
 }

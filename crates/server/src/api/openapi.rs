@@ -1,13 +1,20 @@
 //! The description of the API: OpenAPI 3.1, made from the handlers.
 
 use axum::{http::header, response::IntoResponse};
+use utoipa::PartialSchema;
 use utoipa::openapi::{
     Components, Info, License, OpenApi,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, codes::Code, extract::Path, open_router, problem::Problem};
+use super::{
+    Api,
+    codes::Code,
+    extract::{Id, Name, Path},
+    open_router,
+    problem::Problem,
+};
 
 /// Name of the one way to sign in.
 pub(crate) const SCHEME: &str = "token";
@@ -43,7 +50,11 @@ pub(crate) fn base() -> OpenApi {
     info.license = Some(License::new("MIT OR Apache-2.0"));
     let mut components = Components::new();
     let mut bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    bearer.description = Some("A token of `syncline tokens create`; its scopes are read, run, write, admin.".to_owned());
+    bearer.description =
+        Some("A token of `syncline tokens create`; its scopes are read, run, write, admin.".to_owned());
+    // parameters name these, and only bodies bring their schemas with them
+    components.schemas.insert("Name".to_owned(), Name::schema());
+    components.schemas.insert("Id".to_owned(), Id::schema());
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
     let mut base = OpenApi::new(info, utoipa::openapi::Paths::new());
     base.components = Some(components);

@@ -54,7 +54,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         // the uri as the caller wrote it: a nested router cuts off its prefix
-        let uri = parts.extensions.get::<axum::extract::OriginalUri>().map_or(&parts.uri, |uri| &uri.0).clone();
+        let uri =
+            parts.extensions.get::<axum::extract::OriginalUri>().map_or(&parts.uri, |uri| &uri.0).clone();
         let (mut limit, mut cursor) = (LIMIT, None);
         for (name, value) in pairs(&uri) {
             match name.as_str() {
@@ -108,9 +109,10 @@ impl Page {
     ) -> Response {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
-        let next = more.then(|| found.last()).flatten().map(|last| {
-            URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(kind, place(last))).unwrap_or_default())
-        });
+        let next = more
+            .then(|| found.last())
+            .flatten()
+            .map(|last| URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(kind, place(last))).unwrap_or_default()));
         let link = next.as_deref().and_then(|next| self.link(next));
         let list = List { items: found.into_iter().map(show).collect(), next };
         let mut response = axum::Json(list).into_response();

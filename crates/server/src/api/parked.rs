@@ -126,7 +126,11 @@ fn place(parked: &Parked) -> Place {
     request_body(content = Named, description = "May be left out"),
     responses((status = 200, description = "They are due", body = Changed),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn retry(State(api): State<Api>, Path(sync): Path<Name>, Given(named): Given<Named>) -> Answer<Changed> {
+async fn retry(
+    State(api): State<Api>,
+    Path(sync): Path<Name>,
+    Given(named): Given<Named>,
+) -> Answer<Changed> {
     let identities = named.identities.as_deref().map(identities).transpose()?;
     known(&api, &sync.0).await?;
     let now = api.clock.now();
@@ -140,7 +144,11 @@ async fn retry(State(api): State<Api>, Path(sync): Path<Name>, Given(named): Giv
     request_body = Dropped,
     responses((status = 200, description = "They are forgotten", body = Changed),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn forget(State(api): State<Api>, Path(sync): Path<Name>, Json(dropped): Json<Dropped>) -> Answer<Changed> {
+async fn forget(
+    State(api): State<Api>,
+    Path(sync): Path<Name>,
+    Json(dropped): Json<Dropped>,
+) -> Answer<Changed> {
     let identities = match (&dropped.identities, dropped.all) {
         (Some(named), false) => Some(identities(named)?),
         (None, true) => None,
@@ -169,7 +177,8 @@ fn identities(stamps: &[String]) -> Result<Vec<Identity>, Problem> {
         return Err(Problem::new(Code::BadBody, format!("at most {NAMED_MAX} identities at once")));
     }
     let read = |stamp: &String| {
-        let bad = || Problem::new(Code::BadBody, "an identity has 64 hexadecimal digits, as the list shows it");
+        let bad =
+            || Problem::new(Code::BadBody, "an identity has 64 hexadecimal digits, as the list shows it");
         Identity::from_stamp(stamp).ok_or_else(bad)
     };
     stamps.iter().map(read).collect()

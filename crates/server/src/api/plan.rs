@@ -25,7 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 /// What is to be planned.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Wanted {
+pub(crate) struct PlanWanted {
     /// `full` or `incremental`, where it is to differ from the sync's.
     mode: Option<String>,
     /// Plan replacing the table as a whole (syncs into tables).
@@ -115,10 +115,14 @@ impl From<Planned> for RecordShown {
 
 /// What a run of a sync would do. Reads the systems, and writes nothing.
 #[utoipa::path(post, path = "/syncs/{sync}/plan", tag = "syncs", security(("token" = ["run"])), params(("sync" = Name, Path)),
-    request_body(content = Wanted, description = "May be left out"),
+    request_body(content = PlanWanted, description = "May be left out"),
     responses((status = 200, description = "The plan", body = PlanShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn plan(State(api): State<Api>, Path(sync): Path<Name>, Given(wanted): Given<Wanted>) -> Answer<PlanShown> {
+async fn plan(
+    State(api): State<Api>,
+    Path(sync): Path<Name>,
+    Given(wanted): Given<PlanWanted>,
+) -> Answer<PlanShown> {
     let limit = wanted.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::new(Code::BadBody, format!("limit is a number from 1 to {LIMIT_MAX}")));

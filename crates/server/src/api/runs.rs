@@ -71,7 +71,7 @@ pub(crate) struct ProgressShown {
 /// What a run is to do.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Wanted {
+pub(crate) struct RunWanted {
     /// `full` or `incremental`, where it is to differ from the sync's.
     mode: Option<String>,
     /// Only retry parked records.
@@ -85,8 +85,8 @@ pub(crate) struct Wanted {
     lookback_seconds: Option<u32>,
 }
 
-impl From<Wanted> for StartOptions {
-    fn from(wanted: Wanted) -> Self {
+impl From<RunWanted> for StartOptions {
+    fn from(wanted: RunWanted) -> Self {
         Self {
             mode: wanted.mode,
             only_parked: wanted.only_parked,
@@ -159,7 +159,7 @@ async fn progress(State(api): State<Api>, Path(id): Path<Id>) -> Answer<Progress
 /// Asks for a run of a sync. With an idempotency key, asking twice within a day starts once.
 #[utoipa::path(post, path = "/syncs/{sync}/runs", tag = "runs", security(("token" = ["run"])),
     params(("sync" = Name, Path), ("Idempotency-Key" = Option<String>, Header, description = "Asking twice starts once")),
-    request_body(content = Wanted, description = "May be left out"),
+    request_body(content = RunWanted, description = "May be left out"),
     responses((status = 202, description = "It waits for a node", body = OccurrenceShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn start(
@@ -167,7 +167,7 @@ async fn start(
     axum::Extension(caller): axum::Extension<Caller>,
     Path(sync): Path<Name>,
     headers: HeaderMap,
-    Given(wanted): Given<Wanted>,
+    Given(wanted): Given<RunWanted>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let enqueued = api.control.start(&Subject::sync(sync.0), &wanted.into(), key, &caller.name).await?;

@@ -123,11 +123,14 @@ async fn list(State(api): State<Api>, page: Page, Query(which): Query<Which>) ->
         }
     };
     let syncs = served.project.syncs.iter().map(|sync| (Subject::sync(sync.name.clone()), &sync.schedules));
-    let chains = served.project.chains.iter().map(|chain| (Subject::chain(chain.name.clone()), &chain.schedules));
+    let chains =
+        served.project.chains.iter().map(|chain| (Subject::chain(chain.name.clone()), &chain.schedules));
     let mut all: Vec<((String, String, String), &Schedule, Subject)> = syncs
         .chain(chains)
         .filter(|(subject, _)| wanted(subject))
-        .flat_map(|(subject, schedules)| schedules.iter().map(move |s| (place(&subject, s), s, subject.clone())))
+        .flat_map(|(subject, schedules)| {
+            schedules.iter().map(move |s| (place(&subject, s), s, subject.clone()))
+        })
         .filter(|(place, _, _)| after.as_ref().is_none_or(|after| place > after))
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -140,17 +143,27 @@ async fn list(State(api): State<Api>, page: Page, Query(which): Query<Which>) ->
         .map(|state| ((state.subject.clone(), state.schedule.clone()), state))
         .collect();
     let now = api.clock.now();
-    Ok(page.answer("schedules", all, |(place, _, _)| place.clone(), |(_, schedule, subject)| {
-        let state = states.get(&(subject.clone(), schedule.label()));
-        shown(subject, schedule, state, now)
-    }))
+    Ok(page.answer(
+        "schedules",
+        all,
+        |(place, _, _)| place.clone(),
+        |(_, schedule, subject)| {
+            let state = states.get(&(subject.clone(), schedule.label()));
+            shown(subject, schedule, state, now)
+        },
+    ))
 }
 
 fn place(subject: &Subject, schedule: &Schedule) -> (String, String, String) {
     (subject.kind.as_str().to_owned(), subject.name.clone(), schedule.label())
 }
 
-fn shown(subject: Subject, schedule: &Schedule, state: Option<&ScheduleState>, now: Timestamp) -> ScheduleShown {
+fn shown(
+    subject: Subject,
+    schedule: &Schedule,
+    state: Option<&ScheduleState>,
+    now: Timestamp,
+) -> ScheduleShown {
     let paused_at = state.and_then(|state| state.paused_at);
     let quiet = paused_at.is_some() || !schedule.enabled;
     let timing = Timing::of(schedule).ok().filter(|_| !quiet);

@@ -26,7 +26,11 @@ const CONNECTIONS_MAX: usize = 1000;
 const PARALLEL_MAX: u32 = 1000;
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(show)).routes(routes!(put_limits)).routes(routes!(put_parallel)).routes(routes!(put_paused))
+    OpenApiRouter::new()
+        .routes(routes!(show))
+        .routes(routes!(put_limits))
+        .routes(routes!(put_parallel))
+        .routes(routes!(put_paused))
 }
 
 /// The settings in force on top of the project's.
@@ -101,7 +105,10 @@ async fn put_limits(
             return Err(Problem::new(Code::Unfit, format!("there is no connection {unknown:?}")));
         }
         if limits.connections.len() > CONNECTIONS_MAX {
-            return Err(Problem::new(Code::Unfit, format!("at most {CONNECTIONS_MAX} connections are limited")));
+            return Err(Problem::new(
+                Code::Unfit,
+                format!("at most {CONNECTIONS_MAX} connections are limited"),
+            ));
         }
     }
     let value = put.limits.map(|limits| serde_json::to_value(limits).unwrap_or_default());

@@ -68,7 +68,8 @@ pub(crate) struct CountsShown {
 
 impl From<Counts> for CountsShown {
     fn from(counts: Counts) -> Self {
-        let Counts { read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted } = counts;
+        let Counts { read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted } =
+            counts;
         Self { read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted }
     }
 }

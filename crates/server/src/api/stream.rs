@@ -52,9 +52,12 @@ async fn stream(
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
     let last = match header_text(&headers, "last-event-id", 20)? {
-        Some(text) => Some(text.parse().ok().filter(|n: &u64| i64::try_from(*n).is_ok()).ok_or_else(|| {
-            Problem::new(Code::BadHeader, "Last-Event-ID is the number of an event")
-        })?),
+        Some(text) => Some(
+            text.parse()
+                .ok()
+                .filter(|n: &u64| i64::try_from(*n).is_ok())
+                .ok_or_else(|| Problem::new(Code::BadHeader, "Last-Event-ID is the number of an event"))?,
+        ),
         None => which.after.map(|after| after.0),
     };
     let filter = which.filter()?;
@@ -65,7 +68,15 @@ async fn stream(
     let (newest, oldest) = api.store.event_range().await?;
     let after = last.unwrap_or(newest);
     api.metrics.stream_opened();
-    let mut feed = Feed { api, filter, after, waiting: VecDeque::new(), silent: Duration::ZERO, failures: 0, _place: place };
+    let mut feed = Feed {
+        api,
+        filter,
+        after,
+        waiting: VecDeque::new(),
+        silent: Duration::ZERO,
+        failures: 0,
+        _place: place,
+    };
     if after > newest || (after != 0 && after.saturating_add(1) < oldest) {
         // numbers of another store, or events that were forgotten: say so, and go on from what there is
         feed.after = if after > newest { newest } else { oldest.saturating_sub(1) };

@@ -174,8 +174,10 @@ impl From<&Sync> for Definition {
             };
             FieldShown { to: field.to.clone(), kind, from }
         });
-        let routes =
-            sync.routes.iter().map(|r| RouteShown { when: r.when.text().to_owned(), stream: r.stream.clone() });
+        let routes = sync
+            .routes
+            .iter()
+            .map(|r| RouteShown { when: r.when.text().to_owned(), stream: r.stream.clone() });
         Self {
             key: KeyShown { strategy, columns },
             cursor: sync.from.cursor.clone(),

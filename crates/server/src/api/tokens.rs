@@ -7,7 +7,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use syncline_store::service::{Token, TokenId};
+use syncline_store::service::Token;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -59,7 +59,7 @@ impl From<Token> for TokenShown {
 /// A token to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wanted {
+pub(crate) struct TokenWanted {
     /// A name for people; unique among those in force.
     #[schema(value_type = String, min_length = 1, max_length = 100)]
     name: Name,
@@ -75,7 +75,7 @@ pub(crate) struct Wanted {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Made {
     /// Number.
-    id: TokenId,
+    id: u64,
     /// The token itself, shown this once.
     token: String,
 }
@@ -93,11 +93,12 @@ async fn list(State(api): State<Api>, page: Page) -> Result<Response, Problem> {
 }
 
 /// Makes a token. From the first one on, every request needs one.
-#[utoipa::path(post, path = "/tokens", tag = "tokens", security(("token" = ["admin"])), request_body = Wanted,
+#[utoipa::path(post, path = "/tokens", tag = "tokens", security(("token" = ["admin"])), request_body = TokenWanted,
     responses((status = 201, description = "The token, shown this once", body = Made),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn create(State(api): State<Api>, Json(wanted): Json<Wanted>) -> Result<Response, Problem> {
-    let made = auth::create(&*api.store, &wanted.name.0, &wanted.scopes, wanted.expires_at, api.clock.now()).await?;
+async fn create(State(api): State<Api>, Json(wanted): Json<TokenWanted>) -> Result<Response, Problem> {
+    let made =
+        auth::create(&*api.store, &wanted.name.0, &wanted.scopes, wanted.expires_at, api.clock.now()).await?;
     let (id, token) = made.map_err(|why| Problem::new(Code::Unfit, why))?;
     Ok((StatusCode::CREATED, axum::Json(Made { id, token })).into_response())
 }

@@ -160,19 +160,35 @@ async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
 impl Metrics {
     fn write(&self, page: &mut Page) {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        page.family("syncline_http_requests_total", Kind::Counter, "Requests answered, by class of their status.");
+        page.family(
+            "syncline_http_requests_total",
+            Kind::Counter,
+            "Requests answered, by class of their status.",
+        );
         for (class, n) in &counted.requests {
             page.sample("syncline_http_requests_total", &[("class", class)], *n as f64);
         }
-        page.family("syncline_http_request_seconds", Kind::Histogram, "Seconds until a request was answered.");
+        page.family(
+            "syncline_http_request_seconds",
+            Kind::Histogram,
+            "Seconds until a request was answered.",
+        );
         page.histogram("syncline_http_request_seconds", &[], &counted.request_seconds);
         page.family("syncline_http_given_up_total", Kind::Counter, "Requests that took too long.");
         page.sample("syncline_http_given_up_total", &[], counted.given_up as f64);
         page.family("syncline_event_streams", Kind::Gauge, "Streams of events that are open.");
         page.sample("syncline_event_streams", &[], counted.streams as f64);
-        page.family("syncline_store_seconds", Kind::Histogram, "Seconds until the store answered the smallest question.");
+        page.family(
+            "syncline_store_seconds",
+            Kind::Histogram,
+            "Seconds until the store answered the smallest question.",
+        );
         page.histogram("syncline_store_seconds", &[], &counted.store_seconds);
-        page.family("syncline_store_failures_total", Kind::Counter, "Smallest questions that the store did not answer.");
+        page.family(
+            "syncline_store_failures_total",
+            Kind::Counter,
+            "Smallest questions that the store did not answer.",
+        );
         page.sample("syncline_store_failures_total", &[], counted.store_failures as f64);
         counted.write_operations(page);
     }
@@ -180,7 +196,11 @@ impl Metrics {
 
 impl Counted {
     fn write_operations(&self, page: &mut Page) {
-        page.family("syncline_operations_started_total", Kind::Counter, "Operations this node began, by kind.");
+        page.family(
+            "syncline_operations_started_total",
+            Kind::Counter,
+            "Operations this node began, by kind.",
+        );
         for (kind, n) in &self.started {
             page.sample("syncline_operations_started_total", &[("kind", kind.as_str())], *n as f64);
         }
@@ -193,7 +213,11 @@ impl Counted {
         for (kind, histogram) in &self.operation_seconds {
             page.histogram("syncline_operation_seconds", &[("kind", kind.as_str())], histogram);
         }
-        page.family("syncline_records_total", Kind::Counter, "Records of runs that this node ended, by sync and outcome.");
+        page.family(
+            "syncline_records_total",
+            Kind::Counter,
+            "Records of runs that this node ended, by sync and outcome.",
+        );
         for (sync, counts) in &self.records {
             for (outcome, n) in outcomes(counts) {
                 page.sample("syncline_records_total", &[("sync", sync), ("outcome", outcome)], n as f64);

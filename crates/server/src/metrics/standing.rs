@@ -32,9 +32,14 @@ pub(super) async fn write(api: &Api, page: &mut Page) -> Result<(), Error> {
     each(page, &standing, "syncline_conflicts", "Records edited on both sides.", Together::Sum, |s| {
         Some(s.conflicted as f64)
     });
-    each(page, &standing, "syncline_failures", "Runs that failed since the last success.", Together::Sum, |s| {
-        Some(s.failures as f64)
-    });
+    each(
+        page,
+        &standing,
+        "syncline_failures",
+        "Runs that failed since the last success.",
+        Together::Sum,
+        |s| Some(s.failures as f64),
+    );
     let fresh = "Seconds since the start of the last run that completed: how old the destination may be.";
     each(page, &standing, "syncline_freshness_seconds", fresh, Together::Greatest, |s| {
         Some(seconds(s.last_success_started_at?, at))
@@ -103,13 +108,21 @@ fn health(page: &mut Page, standing: &Standing) {
     page.family("syncline_health_overall", Kind::Gauge, "The worst of all.");
     page.sample("syncline_health_overall", &[], number(standing.overall));
     let broken = standing.served.broken.is_some();
-    page.family("syncline_definitions_broken", Kind::Gauge, "Whether newer definitions are broken and not served.");
+    page.family(
+        "syncline_definitions_broken",
+        Kind::Gauge,
+        "Whether newer definitions are broken and not served.",
+    );
     page.sample("syncline_definitions_broken", &[], f64::from(u8::from(broken)));
 }
 
 fn budgets(api: &Api, page: &mut Page) {
     let budgets = api.systems.engine().budgets.all();
-    page.family("syncline_quota_headroom_ratio", Kind::Gauge, "Share of a quota's window that is left, 0 to 1.");
+    page.family(
+        "syncline_quota_headroom_ratio",
+        Kind::Gauge,
+        "Share of a quota's window that is left, 0 to 1.",
+    );
     for budget in &budgets {
         for (limit, used) in budget.windows() {
             let window = limit.window.as_secs().to_string();
@@ -120,7 +133,11 @@ fn budgets(api: &Api, page: &mut Page) {
     }
     page.family("syncline_quota_throttled_total", Kind::Counter, "Answers that closed a quota.");
     for budget in &budgets {
-        page.sample("syncline_quota_throttled_total", &[("quota", budget.name())], budget.usage().throttled as f64);
+        page.sample(
+            "syncline_quota_throttled_total",
+            &[("quota", budget.name())],
+            budget.usage().throttled as f64,
+        );
     }
 }
 

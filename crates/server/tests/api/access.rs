@@ -65,17 +65,23 @@ async fn each_scope_may_do_its_own() {
 async fn a_token_that_does_not_work_is_refused_even_where_none_is_needed() {
     let world = World::open().await;
     world.get("/api/v1/runs").await.ok(200);
-    let with = |value: &str| world.request(Method::GET, "/api/v1/runs").header("authorization", value.to_owned());
+    let with =
+        |value: &str| world.request(Method::GET, "/api/v1/runs").header("authorization", value.to_owned());
     let made_up = format!("Bearer syn_{}", "A".repeat(43));
     for value in ["", "Bearer", "Bearer x", "Basic YTpi", "syn_x", &made_up, &"x".repeat(4000)] {
         answer(with(value)).await.problem(401, "unauthorized");
     }
     let past = now() + jiff::SignedDuration::from_millis(300);
-    let made = auth::create(&*world.store, "short", &[Scope::Read], Some(past), now()).await.expect("the store");
+    let made =
+        auth::create(&*world.store, "short", &[Scope::Read], Some(past), now()).await.expect("the store");
     let (id, secret) = made.expect("a token");
     let bearer = format!("Bearer {secret}");
     answer(with(&bearer)).await.ok(200);
-    assert_eq!(world.get("/api/v1/runs").await.problem(401, "unauthorized")["code"], "unauthorized", "from the first token on");
+    assert_eq!(
+        world.get("/api/v1/runs").await.problem(401, "unauthorized")["code"],
+        "unauthorized",
+        "from the first token on"
+    );
     let over = async {
         while answer(with(&bearer)).await.status != 401 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -95,7 +101,10 @@ async fn tokens_are_made_shown_and_revoked() {
     let listed = answer(ask(Method::GET, "/api/v1/tokens")).await;
     assert!(!listed.text.contains(&secret), "a token is shown once");
     let listed = listed.ok(200);
-    assert_eq!((&listed["items"][0]["name"], &listed["items"][0]["scopes"]), (&json!("ci"), &json!(["admin"])));
+    assert_eq!(
+        (&listed["items"][0]["name"], &listed["items"][0]["scopes"]),
+        (&json!("ci"), &json!(["admin"]))
+    );
     let twice = json!({ "name": "ci", "scopes": ["read"] });
     answer(ask(Method::POST, "/api/v1/tokens").json(&twice)).await.problem(422, "not_fitting");
     let late = json!({ "name": "late", "scopes": ["read"], "expires_at": "2001-01-01T00:00:00Z" });
@@ -138,7 +147,12 @@ async fn tls_is_served_from_pem() {
     let world = World::make(Made { tls, ..Made::default() }).await;
     assert_eq!(world.scheme, "https");
     assert_eq!(world.get("/livez").await.ok(200)["status"], "ok");
-    assert!(syncline_server::serve::tls(b"", key.serialize_pem().as_bytes()).is_err_and(|e| e.contains("no certificate")));
-    assert!(syncline_server::serve::tls(certificate.pem().as_bytes(), b"x").is_err_and(|e| e.contains("key")));
+    assert!(
+        syncline_server::serve::tls(b"", key.serialize_pem().as_bytes())
+            .is_err_and(|e| e.contains("no certificate"))
+    );
+    assert!(
+        syncline_server::serve::tls(certificate.pem().as_bytes(), b"x").is_err_and(|e| e.contains("key"))
+    );
     world.stop().await;
 }

@@ -15,7 +15,8 @@ use super::kit::{PATIENCE, World, answer};
 async fn bad_input_is_told() {
     let world = World::open().await;
     let post = |path: &str| world.request(Method::POST, path);
-    let json = |path: &str, body: &'static str| post(path).header("content-type", "application/json").body(body);
+    let json =
+        |path: &str, body: &'static str| post(path).header("content-type", "application/json").body(body);
     let start = "/api/v1/syncs/projects/runs";
     answer(json(start, "{")).await.problem(400, "bad_body");
     answer(json(start, "[1]")).await.problem(400, "bad_body");
@@ -23,15 +24,20 @@ async fn bad_input_is_told() {
     let unknown = answer(json(start, r#"{"mod": "full"}"#)).await.problem(400, "bad_body");
     assert!(unknown["detail"].as_str().is_some_and(|d| d.contains("unknown field `mod`")), "{unknown}");
     answer(post(start).body("{}")).await.problem(415, "type_unsupported");
-    answer(post(start).header("content-type", "text/plain").body("{}")).await.problem(415, "type_unsupported");
+    answer(post(start).header("content-type", "text/plain").body("{}"))
+        .await
+        .problem(415, "type_unsupported");
     answer(json("/api/v1/schedules/pause", "{}")).await.problem(400, "bad_body");
     answer(json("/api/v1/schedules/pause", r#"{"sync": ""}"#)).await.problem(400, "bad_body");
     answer(json("/api/v1/schedules/pause", r#"{"sync": "a\u0000b"}"#)).await.problem(400, "bad_body");
-    for path in ["/api/v1/runs/x", "/api/v1/runs/-1", "/api/v1/runs/9223372036854775808", "/api/v1/syncs/a%00b"] {
+    for path in
+        ["/api/v1/runs/x", "/api/v1/runs/-1", "/api/v1/runs/9223372036854775808", "/api/v1/syncs/a%00b"]
+    {
         world.get(path).await.problem(400, "bad_path");
     }
     world.get(&format!("/api/v1/syncs/{}", "x".repeat(201))).await.problem(400, "bad_path");
-    let queries = ["limit=0", "limit=1001", "limit=x", "limt=3", "status=over", "sync=", "sync=a&sync=b", "sync=%00"];
+    let queries =
+        ["limit=0", "limit=1001", "limit=x", "limt=3", "status=over", "sync=", "sync=a&sync=b", "sync=%00"];
     for query in queries {
         world.get(&format!("/api/v1/runs?{query}")).await.problem(400, "bad_query");
     }
@@ -67,7 +73,8 @@ async fn heads_are_bounded_and_broken_requests_do_no_harm() {
         format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(100_000)),
         "GET /livez HTTP/9.9\r\n\r\n".to_owned(),
         "\0\0\0\0\r\n\r\n".to_owned(),
-        "POST /api/v1/syncs/projects/runs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{".to_owned(),
+        "POST /api/v1/syncs/projects/runs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{"
+            .to_owned(),
     ] {
         let mut stream = TcpStream::connect(world.address).await.expect("a connection");
         // the server may have hung up in the middle

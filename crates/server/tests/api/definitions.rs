@@ -31,9 +31,13 @@ async fn a_sync_is_made_replaced_compared_and_removed() {
     let refused = answer(put(bad).header("if-match", "\"2\"")).await.problem(422, "invalid_definition");
     assert!(refused["faults"].to_string().contains("did you mean \\\"source\\\""), "{refused}");
     let yaml = "from: { connection: source, table: people, key: [code] }\nto: { connection: cache, table: b }\nmode: full\nwrite: upsert\n";
-    let request = world.request(Method::PUT, "/api/v1/syncs/extra").header("content-type", "application/yaml");
+    let request =
+        world.request(Method::PUT, "/api/v1/syncs/extra").header("content-type", "application/yaml");
     let stored = answer(request.header("if-match", "\"2\"").body(yaml)).await.ok(200);
-    assert_eq!((&stored["version"], &stored["body"], &stored["by"]), (&json!(3), &json!(yaml), &json!("local")));
+    assert_eq!(
+        (&stored["version"], &stored["body"], &stored["by"]),
+        (&json!(3), &json!(yaml), &json!("local"))
+    );
     let versions = world.get("/api/v1/syncs/extra/versions?limit=2").await.ok(200);
     assert_eq!((&versions["items"][0]["version"], &versions["items"][1]["version"]), (&json!(3), &json!(2)));
     assert!(versions["next"].is_string());
@@ -48,7 +52,11 @@ async fn a_sync_is_made_replaced_compared_and_removed() {
     answer(delete()).await.problem(428, "version_required");
     assert_eq!(answer(delete().header("if-match", "\"3\"")).await.ok(200)["body"], json!(null));
     answer(delete().header("if-match", "\"4\"")).await.problem(404, "not_found");
-    assert_eq!(answer(put(definition("d")).header("if-none-match", "*")).await.ok(201)["version"], 5, "made again");
+    assert_eq!(
+        answer(put(definition("d")).header("if-none-match", "*")).await.ok(201)["version"],
+        5,
+        "made again"
+    );
     let events = world.get("/api/v1/events?kind=definition.stored&sync=extra").await.ok(200);
     assert_eq!(events["items"].as_array().map(Vec::len), Some(5));
 }

@@ -39,6 +39,35 @@ fn the_document_is_openapi_3_1_and_names_every_operation() {
 }
 
 #[test]
+fn no_two_shapes_have_the_same_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api");
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).expect("the sources") {
+        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source");
+        let mut described = false;
+        for line in text.lines() {
+            described |= line.starts_with("#[derive(") && line.contains("ToSchema");
+            let Some(rest) = line.strip_prefix("pub(crate) struct ").filter(|_| described) else { continue };
+            let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            assert!(names.insert(name.to_owned()), "{name} is described twice: one would hide the other");
+            described = false;
+        }
+    }
+    assert!(names.len() > 50, "{names:?}");
+}
+
+#[test]
+fn every_reference_of_the_document_leads_somewhere() {
+    let text = syncline_server::api::document();
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let references: BTreeSet<&str> =
+        text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(references.len() > 20, "{references:?}");
+    let lost: Vec<_> = references.into_iter().filter(|path| document.pointer(path).is_none()).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
 fn every_code_has_its_page_and_every_page_its_code() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
     let pages: BTreeSet<String> = std::fs::read_dir(folder)

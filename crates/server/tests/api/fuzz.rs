@@ -7,14 +7,44 @@ use serde_json::{Map, Value, json};
 
 use super::kit::{World, answer};
 
-/// Requests of the test; `make test-api` sends many more.
+/// Requests of the test; `make test-api` sends many more, from another generator.
 const REQUESTS: usize = 3000;
+/// Another number of requests.
+const MORE: &str = "SYNCLINE_FUZZ";
 
 /// Texts that find faults.
 const TEXTS: &[&str] = &[
-    "", "projects", "people", "P1", "0", "1", "-1", "9223372036854775807", "9223372036854775808", "1e309", "NaN", "null", "\0",
-    "a\0b", "\u{202e}", "'; drop table run; --", "../../etc/passwd", "%00", "%", "full", "incremental", "source", "cache",
-    "2026-01-01T00:00:00Z", "-009999-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "nightly", "running", "failed", "[]", "\u{1F980}",
+    "",
+    "projects",
+    "people",
+    "P1",
+    "0",
+    "1",
+    "-1",
+    "9223372036854775807",
+    "9223372036854775808",
+    "1e309",
+    "NaN",
+    "null",
+    "\0",
+    "a\0b",
+    "\u{202e}",
+    "'; drop table run; --",
+    "../../etc/passwd",
+    "%00",
+    "%",
+    "full",
+    "incremental",
+    "source",
+    "cache",
+    "2026-01-01T00:00:00Z",
+    "-009999-01-01T00:00:00Z",
+    "9999-12-31T23:59:59Z",
+    "nightly",
+    "running",
+    "failed",
+    "[]",
+    "\u{1F980}",
 ];
 
 struct Fuzzer<'d> {
@@ -51,7 +81,9 @@ impl Fuzzer<'_> {
             return words[self.random.usize(0..words.len())].clone();
         }
         let kind = match &schema["type"] {
-            Value::Array(kinds) => kinds[self.random.usize(0..kinds.len())].as_str().unwrap_or_default().to_owned(),
+            Value::Array(kinds) => {
+                kinds[self.random.usize(0..kinds.len())].as_str().unwrap_or_default().to_owned()
+            }
             kind => kind.as_str().unwrap_or_default().to_owned(),
         };
         match kind.as_str() {
@@ -84,7 +116,11 @@ impl Fuzzer<'_> {
 
     fn integer(&mut self) -> Value {
         let numbers = [0, 1, 2, 7, 100, 1000, 1001, i64::MAX, i64::MIN, -1];
-        if self.random.u8(0..8) == 0 { json!(u64::MAX) } else { json!(numbers[self.random.usize(0..numbers.len())]) }
+        if self.random.u8(0..8) == 0 {
+            json!(u64::MAX)
+        } else {
+            json!(numbers[self.random.usize(0..numbers.len())])
+        }
     }
 
     fn nonsense(&mut self) -> Value {
@@ -148,33 +184,37 @@ fn percent(text: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_a_fault_of_the_server() {
     let seed = 20_261_127;
-    println!("seed {seed}");
+    #[expect(clippy::disallowed_methods, reason = "how much is fuzzed is asked from outside")]
+    let requests = std::env::var(MORE).ok().and_then(|n| n.parse().ok()).unwrap_or(REQUESTS);
+    println!("seed {seed}, {requests} requests");
     let world = World::open().await;
     let document: Value = serde_json::from_str(&syncline_server::api::document()).expect("JSON");
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
         for (method, operation) in methods.as_object().expect("methods") {
             // a stream does not end, and the first token would end everything else
-            if !path.ends_with("/stream") && !(path.ends_with("/tokens") && method == "post") {
+            let first_token = path.ends_with("/tokens") && method == "post";
+            if !first_token && !path.ends_with("/stream") {
                 operations.push((path.clone(), method.clone(), operation.clone()));
             }
         }
     }
     let mut fuzzer = Fuzzer { random: Rng::with_seed(seed), document: &document };
     let mut good = 0;
-    for n in 0..REQUESTS {
+    for n in 0..requests {
         let (path, method, operation) = &operations[fuzzer.random.usize(0..operations.len())];
         let request = fuzzer.request(&world, path, method, operation);
         let Some(built) = request.try_clone().and_then(|request| request.build().ok()) else { continue };
         let answer = answer(request).await;
         let status = answer.status.as_u16();
         // plans and the like may say that they are busy, and health that something is not well
-        let fine = status < 500 || (status == 503 && (path == "/readyz" || path == "/health")) || status == 502;
+        let fine =
+            status < 500 || (status == 503 && (path == "/readyz" || path == "/health")) || status == 502;
         assert!(fine, "request {n} of seed {seed}: {method} {}: {answer:?}", built.url());
         if status >= 400 && path != "/health" {
             assert!(answer.json["code"].is_string(), "request {n}: {method} {}: {answer:?}", built.url());
         }
         good += usize::from(status < 300);
     }
-    assert!(good > REQUESTS / 20, "{good} of {REQUESTS} were good: the fuzzer asks nonsense only");
+    assert!(good > requests / 20, "{good} of {requests} were good: the fuzzer asks nonsense only");
 }

@@ -17,7 +17,7 @@ use syncline_core::{chain::HttpCall, connection::Connection, project::Project, r
 use syncline_engine::{
     Engine, Error, Flow, load,
     retry::Policy,
-    service::{Executor, Origin, Outside, Served, Systems, Local, Node, control::Control},
+    service::{Executor, Local, Node, Origin, Outside, Served, Systems, control::Control},
 };
 use syncline_server::{
     api::{Api, Setup, definitions::Definitions},
@@ -90,8 +90,11 @@ impl World {
     pub(crate) async fn make(made: Made) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fill(directory.path());
-        let options =
-            Options { path: directory.path().join("store.db"), max_size: None, busy_timeout: Duration::from_secs(5) };
+        let options = Options {
+            path: directory.path().join("store.db"),
+            max_size: None,
+            busy_timeout: Duration::from_secs(5),
+        };
         let store: Arc<dyn ServiceStore> = Arc::new(sqlite::open(options).await.expect("a store"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let systems = Arc::new(Files::new(Arc::clone(&store), Arc::clone(&clock), directory.path()));
@@ -237,7 +240,9 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-fn client(tls: Option<(String, String)>) -> (reqwest::Client, &'static str, Option<Arc<rustls::ServerConfig>>) {
+fn client(
+    tls: Option<(String, String)>,
+) -> (reqwest::Client, &'static str, Option<Arc<rustls::ServerConfig>>) {
     // an error means that it was made before
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let builder = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
@@ -322,7 +327,13 @@ impl Systems for Files {
     fn engine(&self) -> Engine {
         let Context { clock, budgets, seed, .. } = &self.context;
         let store = Arc::clone(&self.store) as Arc<dyn syncline_store::Store>;
-        Engine { store, clock: Arc::clone(clock), budgets: Arc::clone(budgets), retry: Policy::default(), seed: *seed }
+        Engine {
+            store,
+            clock: Arc::clone(clock),
+            budgets: Arc::clone(budgets),
+            retry: Policy::default(),
+            seed: *seed,
+        }
     }
 
     async fn open(&self, project: &Project, sync: &Sync) -> Result<Flow, Error> {
@@ -338,7 +349,10 @@ impl Systems for Files {
         table.map(Flow::Load).ok_or(Error::Definition { sync: sync.name.clone(), problems })
     }
 
-    async fn statements(&self, connection: &Connection) -> Result<Arc<dyn Statements>, syncline_connect::Error> {
+    async fn statements(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn Statements>, syncline_connect::Error> {
         self.registry.of(connection)?.statements(connection, &self.context).await
     }
 

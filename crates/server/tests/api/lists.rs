@@ -74,7 +74,7 @@ async fn events_are_walked_in_order() {
     let world = World::open().await;
     let event = |n: u64| NewEvent {
         at: now(),
-        kind: if n % 2 == 0 { "run.finished" } else { "chain.step" }.to_owned(),
+        kind: if n.is_multiple_of(2) { "run.finished" } else { "chain.step" }.to_owned(),
         subject: None,
         run: None,
         correlation: None,

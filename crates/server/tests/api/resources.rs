@@ -37,7 +37,10 @@ async fn a_run_is_started_watched_and_found_again() {
     let world = working().await;
     let run = ran(&world, "projects", json!({ "mode": "full" })).await;
     let shown = world.get(&format!("/api/v1/runs/{run}")).await.ok(200);
-    assert_eq!((&shown["status"], &shown["mode"], &shown["counts"]["created"]), (&json!("succeeded"), &json!("full"), &json!(3)));
+    assert_eq!(
+        (&shown["status"], &shown["mode"], &shown["counts"]["created"]),
+        (&json!("succeeded"), &json!("full"), &json!(3))
+    );
     let progress = world.get(&format!("/api/v1/runs/{run}/progress")).await.ok(200);
     assert_eq!((&progress["live"], &progress["counts"]["read"]), (&json!(false), &json!(3)));
     world.post(&format!("/api/v1/runs/{run}/retry"), json!({})).await.problem(409, "not_possible");
@@ -53,7 +56,8 @@ async fn a_run_is_started_watched_and_found_again() {
     world.post(start, json!({ "mode": "sideways" })).await.problem(422, "not_fitting");
     // no body at all is a run as it is defined
     assert_eq!(answer(world.request(Method::POST, start)).await.status, 202);
-    let sync = world.until("/api/v1/syncs/projects", |answer| answer.json["last_run"]["id"] == run).await.json;
+    let sync =
+        world.until("/api/v1/syncs/projects", |answer| answer.json["last_run"]["id"] == run).await.json;
     assert_eq!((&sync["origin"], &sync["health"]["level"]), (&json!("file"), &json!("healthy")));
     assert_eq!(sync["definition"]["key"], json!({ "strategy": "columns", "columns": ["code"] }));
     let metrics = world.get("/metrics").await;
@@ -80,7 +84,8 @@ async fn asking_twice_with_a_key_starts_once() {
     let ask = |sync: &str| {
         world.request(Method::POST, &format!("/api/v1/syncs/{sync}/runs")).header("idempotency-key", "once")
     };
-    let (one, two, three) = tokio::join!(answer(ask("projects")), answer(ask("projects")), answer(ask("projects")));
+    let (one, two, three) =
+        tokio::join!(answer(ask("projects")), answer(ask("projects")), answer(ask("projects")));
     let (one, two, three) = (one.ok(202), two.ok(202), three.ok(202));
     assert!(one["id"] == two["id"] && two["id"] == three["id"]);
     answer(ask("people")).await.problem(422, "key_reused");
@@ -96,7 +101,10 @@ async fn asking_twice_with_a_key_starts_once() {
 async fn occurrences_are_listed_and_cancelled() {
     let world = World::open().await;
     let asked = world.post("/api/v1/syncs/projects/runs", json!({ "only_parked": true })).await.ok(202);
-    assert_eq!((&asked["state"], &asked["requested_by"], &asked["options"]["only_parked"]), (&json!("waiting"), &json!("local"), &json!(true)));
+    assert_eq!(
+        (&asked["state"], &asked["requested_by"], &asked["options"]["only_parked"]),
+        (&json!("waiting"), &json!("local"), &json!(true))
+    );
     let path = format!("/api/v1/occurrences/{}", asked["id"]);
     assert_eq!(world.get(&path).await.ok(200)["state"], "waiting");
     assert_eq!(world.post(&format!("{path}/cancel"), json!({})).await.ok(202)["state"], "cancelled");
@@ -132,15 +140,22 @@ async fn connections_are_shown_without_secrets_and_tested() {
     let world = World::open().await;
     let listed = world.get("/api/v1/connections").await;
     assert!(!listed.text.contains("source.db"), "options are not shown");
-    assert_eq!(listed.ok(200)["items"][0], json!({
-        "name": "cache", "kind": "sqlite", "read_by": [], "written_by": ["projects", "people"]
-    }));
+    assert_eq!(
+        listed.ok(200)["items"][0],
+        json!({
+            "name": "cache", "kind": "sqlite", "read_by": [], "written_by": ["projects", "people"]
+        })
+    );
     assert_eq!(world.get("/api/v1/connections/source").await.ok(200)["kind"], "sqlite");
     world.get("/api/v1/connections/none").await.problem(404, "not_found");
     world.post("/api/v1/connections/none/test", json!({})).await.problem(404, "not_found");
     assert_eq!(world.post("/api/v1/connections/source/test", json!({})).await.ok(200)["ok"], true);
     let failed = world.post("/api/v1/connections/cache/test", json!({})).await.ok(200);
-    assert_eq!((&failed["ok"], &failed["error"]["code"]), (&json!(false), &json!("stream_missing")), "{failed}");
+    assert_eq!(
+        (&failed["ok"], &failed["error"]["code"]),
+        (&json!(false), &json!("stream_missing")),
+        "{failed}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +163,10 @@ async fn a_plan_and_a_verification_tell_what_is_different() {
     let world = working().await;
     let plan = "/api/v1/syncs/projects/plan";
     let planned = world.post(plan, json!({ "limit": 2 })).await.ok(200);
-    assert_eq!((&planned["totals"]["create"], planned["records"].as_array().map(Vec::len)), (&json!(3), Some(2)));
+    assert_eq!(
+        (&planned["totals"]["create"], planned["records"].as_array().map(Vec::len)),
+        (&json!(3), Some(2))
+    );
     world.post(plan, json!({ "limit": 0 })).await.problem(400, "bad_body");
     world.post(plan, json!({ "limit": 1001 })).await.problem(400, "bad_body");
     world.post(plan, json!({ "mode": "x" })).await.problem(422, "not_fitting");
@@ -163,7 +181,10 @@ async fn a_plan_and_a_verification_tell_what_is_different() {
     assert_eq!(begun.ok(202)["state"], "running");
     let found = world.until(&location, |answer| answer.json["state"] != "running").await.json;
     assert_eq!((&found["state"], &found["totals"]), (&json!("done"), &json!({ "missing": 1 })), "{found}");
-    assert_eq!((&found["findings"][0]["kind"], &found["findings"][0]["key"]), (&json!("missing"), &json!("P2")));
+    assert_eq!(
+        (&found["findings"][0]["kind"], &found["findings"][0]["key"]),
+        (&json!("missing"), &json!("P2"))
+    );
     world.post("/api/v1/syncs/none/verify", json!({})).await.problem(404, "not_found");
 }
 
@@ -193,7 +214,10 @@ async fn schedules_show_their_instants_and_are_paused() {
     }
     let switch = |what: &str| format!("/api/v1/schedules/{what}");
     world.post(&switch("pause"), json!({ "sync": "none" })).await.problem(404, "not_found");
-    world.post(&switch("pause"), json!({ "sync": "projects", "schedule": "none" })).await.problem(404, "not_found");
+    world
+        .post(&switch("pause"), json!({ "sync": "projects", "schedule": "none" }))
+        .await
+        .problem(404, "not_found");
     world.post(&switch("pause"), json!({ "sync": "projects", "chain": "x" })).await.problem(400, "bad_body");
     world.post(&switch("pause"), json!({ "sync": "projects", "schedule": "nightly" })).await.ok(200);
     world.get("/api/v1/schedules?sync=people").await.ok(200);
@@ -249,7 +273,10 @@ async fn parked_records_are_listed_retried_and_dropped() {
     let world = World::open().await;
     let stamp = leave(&world).await;
     let listed = world.get("/api/v1/parked?sync=projects").await.ok(200);
-    assert_eq!((&listed["items"][0]["identity"], &listed["items"][0]["code"]), (&json!(stamp), &json!("rejected")));
+    assert_eq!(
+        (&listed["items"][0]["identity"], &listed["items"][0]["code"]),
+        (&json!(stamp), &json!("rejected"))
+    );
     assert_eq!(world.get("/api/v1/parked?sync=people").await.ok(200)["items"], json!([]));
     let path = |what: &str| format!("/api/v1/syncs/projects/parked/{what}");
     assert_eq!(world.post(&path("retry"), json!({})).await.ok(200)["changed"], 1);
@@ -257,7 +284,10 @@ async fn parked_records_are_listed_retried_and_dropped() {
     world.post(&path("retry"), json!({ "identities": ["zz"] })).await.problem(400, "bad_body");
     world.post(&path("drop"), json!({})).await.problem(400, "bad_body");
     world.post(&path("drop"), json!({ "identities": [stamp], "all": true })).await.problem(400, "bad_body");
-    assert_eq!(world.post(&path("drop"), json!({ "identities": ["0".repeat(64)] })).await.ok(200)["changed"], 0);
+    assert_eq!(
+        world.post(&path("drop"), json!({ "identities": ["0".repeat(64)] })).await.ok(200)["changed"],
+        0
+    );
     assert_eq!(world.post(&path("drop"), json!({ "all": true })).await.ok(200)["changed"], 1);
     world.post("/api/v1/syncs/none/parked/retry", json!({})).await.problem(404, "not_found");
     world.post("/api/v1/syncs/none/parked/drop", json!({ "all": true })).await.problem(404, "not_found");
@@ -282,7 +312,10 @@ async fn held_deletes_are_approved_or_rejected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_changed() {
     let world = World::open().await;
-    assert_eq!(world.get("/api/v1/settings").await.ok(200), json!({ "limits": null, "parallel": null, "paused": false }));
+    assert_eq!(
+        world.get("/api/v1/settings").await.ok(200),
+        json!({ "limits": null, "parallel": null, "paused": false })
+    );
     let limits = json!({ "total": 4, "connections": { "cache": 1 } });
     let put = |name: &str, body| (format!("/api/v1/settings/{name}"), body);
     let (path, body) = put("limits", json!({ "limits": limits }));
@@ -335,7 +368,8 @@ fn with_chain(world: &World) {
         project.syncs.push(broken);
         let steps = vec![step("first", "people", &[]), step("second", "broken", &["first"])];
         project.chains.push(Chain { name: "daily".to_owned(), schedules: Vec::new(), steps });
-        *served = Arc::new(Served { project: Arc::new(project), number: served.number + 1, ..(**served).clone() });
+        *served =
+            Arc::new(Served { project: Arc::new(project), number: served.number + 1, ..(**served).clone() });
     });
 }
 
@@ -344,7 +378,10 @@ async fn a_chain_is_started_shown_resumed_and_its_health_told() {
     let world = working().await;
     with_chain(&world);
     let shown = world.get("/api/v1/chains/daily").await.ok(200);
-    assert_eq!((&shown["steps"][1]["needs"], &shown["steps"][1]["about"]), (&json!(["first"]), &json!("broken")));
+    assert_eq!(
+        (&shown["steps"][1]["needs"], &shown["steps"][1]["about"]),
+        (&json!(["first"]), &json!("broken"))
+    );
     assert_eq!(world.get("/api/v1/chains").await.ok(200)["items"][0]["name"], "daily");
     let started = world.post("/api/v1/chains/daily/runs", json!({})).await;
     let location = started.header("location").expect("where to look").to_owned();
@@ -352,9 +389,19 @@ async fn a_chain_is_started_shown_resumed_and_its_health_told() {
     assert_eq!(done["status"], "failed", "{done}");
     let one = format!("/api/v1/chain-runs/{}", done["run"]);
     let run = world.get(&one).await.ok(200);
-    assert_eq!((&run["status"], &run["completed"], &run["total"]), (&json!("failed"), &json!(1), &json!(2)), "{run}");
-    assert_eq!((&run["steps"][0]["status"], &run["steps"][1]["status"]), (&json!("succeeded"), &json!("failed")));
-    assert_eq!(world.get("/api/v1/chain-runs?chain=daily&status=failed").await.ok(200)["items"][0]["id"], done["run"]);
+    assert_eq!(
+        (&run["status"], &run["completed"], &run["total"]),
+        (&json!("failed"), &json!(1), &json!(2)),
+        "{run}"
+    );
+    assert_eq!(
+        (&run["steps"][0]["status"], &run["steps"][1]["status"]),
+        (&json!("succeeded"), &json!("failed"))
+    );
+    assert_eq!(
+        world.get("/api/v1/chain-runs?chain=daily&status=failed").await.ok(200)["items"][0]["id"],
+        done["run"]
+    );
     assert_eq!(world.get(&format!("{one}/resume-set")).await.ok(200)["steps"], json!(["second"]));
     let chain = json!({ "kind": "chain", "name": "daily" });
     let of_chain = |answer: &Value| {

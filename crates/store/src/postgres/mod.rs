@@ -22,7 +22,7 @@ mod migrate;
 mod parked;
 mod runs;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
-    RunId, Scratch, Store, Waiting,
+    RunId, Scratch, Store, Turn, Waiting,
     service::{HEARTBEAT, LEASE},
     sqlite::Listing,
 };
@@ -115,7 +115,14 @@ pub async fn exists(options: &Options) -> Result<bool, Error> {
 pub async fn open(options: Options) -> Result<PostgresStore, Error> {
     let connections = Connections::open(&options).await?;
     let keeper = Keeper::start(&options, connections.tenant())?;
-    Ok(PostgresStore { connections, keeper, options, streams: Streams::default(), listing: OnceCell::new() })
+    Ok(PostgresStore {
+        connections,
+        keeper,
+        options,
+        streams: Streams::default(),
+        listing: OnceCell::new(),
+        turn: Arc::default(),
+    })
 }
 
 /// A store in a PostgreSQL database.
@@ -126,6 +133,8 @@ pub struct PostgresStore {
     streams: Streams,
     /// Opened when it is needed.
     listing: OnceCell<Listing>,
+    /// Whose turn it is to use it.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -315,6 +324,10 @@ impl Store for PostgresStore {
 
     async fn spent(&self, budget: &str, since: Timestamp) -> Result<Vec<(Timestamp, u64)>, Error> {
         reading!(self, work => runs::spent(&work, budget, since))
+    }
+
+    async fn scratch_turn(&self) -> Turn {
+        Box::new(Arc::clone(&self.turn).lock_owned().await)
     }
 
     async fn scratch_clear(&self) -> Result<(), Error> {

@@ -22,7 +22,7 @@ mod runs;
 mod scratch;
 mod service;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
-    RunId, Scratch, Store, Waiting,
+    RunId, Scratch, Store, Turn, Waiting,
 };
 
 /// How to open a store.
@@ -65,12 +65,14 @@ impl Options {
 /// [`Error::Newer`] for a file of a later version, which is left as it is; [`Error::Locked`], [`Error::Full`] and
 /// [`Error::Database`] as ever.
 pub async fn open(options: Options) -> Result<SqliteStore, Error> {
-    Ok(SqliteStore { connections: Connections::open(options).await? })
+    Ok(SqliteStore { connections: Connections::open(options).await?, scratch: Arc::default() })
 }
 
 /// A store in a SQLite file.
 pub struct SqliteStore {
     connections: Connections,
+    /// Whose turn it is to use the scratch listing.
+    scratch: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -287,6 +289,10 @@ impl Store for SqliteStore {
     async fn spent(&self, budget: &str, since: Timestamp) -> Result<Vec<(Timestamp, u64)>, Error> {
         let budget = budget.to_owned();
         self.connections.read(move |connection, _| runs::spent(connection, &budget, since)).await
+    }
+
+    async fn scratch_turn(&self) -> Turn {
+        Box::new(Arc::clone(&self.scratch).lock_owned().await)
     }
 
     async fn scratch_clear(&self) -> Result<(), Error> {

@@ -123,6 +123,21 @@ const SERVED: &str = "
     VALUES ('2026-11-22T03:20:00.000000Z', 'run.started', 'sync', 'projects', 'm', 'null');";
 
 #[tokio::test]
+async fn the_scratch_listing_has_one_user_at_a_time() {
+    let folder = fresh();
+    let store = folder.store().await;
+    let first = store.scratch_turn().await;
+    let mut second = std::pin::pin!(store.scratch_turn());
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("two runs would fill and empty one listing"),
+        () = std::future::ready(()) => {}
+    }
+    drop(first);
+    drop(second.await);
+}
+
+#[tokio::test]
 async fn the_schema_refuses_nonsense() {
     let folder = fresh();
     let store = folder.store().await;

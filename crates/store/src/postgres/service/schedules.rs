@@ -1,7 +1,7 @@
 //! What the scheduler decided, and what is paused. Deciding and pausing wait for each other, so that nothing is added
 //! behind a pause; and the nodes that decide at the same time do so one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use syncline_core::schedule::Overlap;
@@ -45,7 +45,7 @@ pub(super) async fn decide(
     // A subject once in each part: what one of its schedules adds is seen by the next.
     for part in codec::without_repeats(decisions, |decision| &decision.subject) {
         let moved = advance(work, part).await?;
-        let of_moved = || part.iter().filter(|decision| moved.contains_key(&decision.subject));
+        let of_moved = || part.iter().filter(|decision| moved.contains(&decision.subject));
         let busy = busy(work, of_moved().map(|decision| &decision.subject), now).await?;
         let chosen: Vec<(&NewOccurrence, Option<&'static str>)> = of_moved()
             .flat_map(|decision| &decision.occurrences)
@@ -59,7 +59,7 @@ pub(super) async fn decide(
 }
 
 /// Moves schedules forward; those that moved, by subject. Each subject is there once.
-async fn advance(work: &Work<'_>, decisions: &[Decision]) -> Result<BTreeMap<Subject, ()>, Fault> {
+async fn advance(work: &Work<'_>, decisions: &[Decision]) -> Result<BTreeSet<Subject>, Fault> {
     let kinds: Vec<&str> = decisions.iter().map(|decision| decision.subject.kind.as_str()).collect();
     let subjects: Vec<&str> = decisions.iter().map(|decision| decision.subject.name.as_str()).collect();
     let labels: Vec<&str> = decisions.iter().map(|decision| decision.schedule.as_str()).collect();
@@ -91,7 +91,7 @@ async fn advance(work: &Work<'_>, decisions: &[Decision]) -> Result<BTreeMap<Sub
         &params,
     )
     .await?;
-    moved.iter().map(|row| Ok((words::subject(row, 0)?, ()))).collect()
+    moved.iter().map(|row| words::subject(row, 0)).collect()
 }
 
 async fn busy(
