@@ -1,7 +1,7 @@
 //! Traces and logs to an OpenTelemetry collector: one that only listens.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     sync::{Arc, Mutex},
     thread,
