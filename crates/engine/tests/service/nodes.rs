@@ -492,10 +492,10 @@ async fn a_run_left_open_by_a_dead_process_is_closed_at_start_up() {
     let control = house.control().await;
     let store = control.store();
     let lease = store.claim("orders", house.clock_now()).await.unwrap();
-    let new = syncline_store::NewRun {
+    let new = NewRun {
         mode: Mode::Full,
         reason: None,
-        about: syncline_store::About::default(),
+        about: About::default(),
         at: house.clock_now(),
     };
     let open = store.start_run(&lease, new).await.unwrap();
