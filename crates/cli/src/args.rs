@@ -1,15 +1,18 @@
 //! What can be typed. The doc comments are the help.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{run::Status, sync::Mode};
 
-use crate::commands::backup::{BackupArgs, RestoreArgs};
-
-use crate::commands::{alerts::AlertsCommand, report::ReportArgs};
-use crate::service::args::{
-    ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs,
+use crate::{
+    commands::{
+        alerts::AlertsCommand,
+        backup::{BackupArgs, RestoreArgs},
+        report::ReportArgs,
+        sim::SimArgs,
+    },
+    service::args::{ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs},
 };
 
 /// Keeps records in one system in agreement with records in another.
@@ -446,54 +449,6 @@ pub(crate) enum ScopeArg {
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {}
 
-/// Serve a simulated SharePoint, for trying things out; runs until Ctrl-C
-///
-/// The first line printed is its address. Its tenant is contoso.onmicrosoft.com, its application
-/// 11111111-2222-4333-8444-555555555502 with the secret "simulated-secret"; what it holds is seen and changed below
-/// /_sim/ (see crates/sim/README.md).
-#[derive(Debug, Args)]
-pub(crate) struct SimArgs {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub(crate) listen: IpAddr,
-
-    /// Port; 0 takes a free one
-    #[arg(long, default_value_t = 0)]
-    pub(crate) port: u16,
-
-    /// Serve HTTPS; the certificate of its authority is printed after the address
-    #[arg(long)]
-    pub(crate) tls: bool,
-
-    /// Size of the tenant, which sets its quota
-    #[arg(long, value_enum, default_value_t = TierArg::Smallest)]
-    pub(crate) tier: TierArg,
-
-    /// No quota at all; the same as --tier unlimited
-    #[arg(long, conflicts_with = "tier")]
-    pub(crate) unlimited: bool,
-
-    /// Milliseconds added to every answer
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub(crate) latency: u64,
-
-    /// Seed of identifiers and chance
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-
-    /// Simulated seconds per real second
-    #[arg(long, value_name = "N", default_value_t = 1.0)]
-    pub(crate) clock_scale: f64,
-
-    /// Append every request to this file, as JSON lines
-    #[arg(long, value_name = "FILE")]
-    pub(crate) log_file: Option<PathBuf>,
-
-    /// Sites and lists to begin with, as JSON: {"sites": [...], "lists": [...]}
-    #[arg(long, value_name = "FILE")]
-    pub(crate) world: Option<PathBuf>,
-}
-
 /// See it work: 10,000 records to a simulated SharePoint, damage, repair, a killed run, and the account of every record
 ///
 /// Offline, in a directory of its own, in about a minute.
@@ -549,36 +504,6 @@ impl From<StatusArg> for Status {
             StatusArg::Failed => Self::Failed,
             StatusArg::Cancelled => Self::Cancelled,
             StatusArg::Interrupted => Self::Interrupted,
-        }
-    }
-}
-
-/// Size of a simulated tenant, by its licences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TierArg {
-    /// No limits
-    Unlimited,
-    /// Up to 1,000: 1,250 resource units a minute
-    Smallest,
-    /// Up to 5,000
-    Small,
-    /// Up to 15,000
-    Medium,
-    /// Up to 50,000
-    Large,
-    /// More
-    Largest,
-}
-
-impl From<TierArg> for syncline_sim::Tier {
-    fn from(tier: TierArg) -> Self {
-        match tier {
-            TierArg::Unlimited => Self::Unlimited,
-            TierArg::Smallest => Self::Smallest,
-            TierArg::Small => Self::Small,
-            TierArg::Medium => Self::Medium,
-            TierArg::Large => Self::Large,
-            TierArg::Largest => Self::Largest,
         }
     }
 }

@@ -55,7 +55,7 @@ async fn list(global: &Global, args: &AlertsListArgs) -> Result<Exit, Failure> {
     let Some(store) = opened.existing_store().await? else { return Err(opened.nothing_yet()) };
     let mut states = store.alert_states().await?;
     states.retain(|state| args.all || state.active || state.message.is_some());
-    states.sort_by(|a, b| (b.active, b.since).cmp(&(a.active, a.since)));
+    states.sort_by_key(|state| std::cmp::Reverse((state.active, state.since)));
     if args.json {
         states.iter().for_each(print_json);
         return Ok(Exit::Done);

@@ -22,7 +22,7 @@ mod schedules;
 mod schema;
 mod serve;
 mod show;
-mod sim;
+pub(crate) mod sim;
 mod status;
 mod tokens;
 mod verify;

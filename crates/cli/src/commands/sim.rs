@@ -1,17 +1,99 @@
 //! `syncline sim`
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use syncline_sim::{ListSpec, Options, Server, SiteSpec, Tier};
 
 use crate::{
-    args::SimArgs,
     exit::{Exit, Failure},
     output,
     signals::{Cancel, cancelled},
     wiring::reason,
 };
+
+/// Serve a simulated SharePoint, for trying things out; runs until Ctrl-C
+///
+/// The first line printed is its address. Its tenant is contoso.onmicrosoft.com, its application
+/// 11111111-2222-4333-8444-555555555502 with the secret "simulated-secret"; what it holds is seen and changed below
+/// /_sim/ (see crates/sim/README.md).
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) listen: IpAddr,
+
+    /// Port; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+
+    /// Serve HTTPS; the certificate of its authority is printed after the address
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// Size of the tenant, which sets its quota
+    #[arg(long, value_enum, default_value_t = TierArg::Smallest)]
+    pub(crate) tier: TierArg,
+
+    /// No quota at all; the same as --tier unlimited
+    #[arg(long, conflicts_with = "tier")]
+    pub(crate) unlimited: bool,
+
+    /// Milliseconds added to every answer
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) latency: u64,
+
+    /// Seed of identifiers and chance
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Simulated seconds per real second
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub(crate) clock_scale: f64,
+
+    /// Append every request to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+
+    /// Sites and lists to begin with, as JSON: {"sites": [...], "lists": [...]}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) world: Option<PathBuf>,
+}
+
+/// Size of a simulated tenant, by its licences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TierArg {
+    /// No limits
+    Unlimited,
+    /// Up to 1,000: 1,250 resource units a minute
+    Smallest,
+    /// Up to 5,000
+    Small,
+    /// Up to 15,000
+    Medium,
+    /// Up to 50,000
+    Large,
+    /// More
+    Largest,
+}
+
+impl From<TierArg> for Tier {
+    fn from(tier: TierArg) -> Self {
+        match tier {
+            TierArg::Unlimited => Self::Unlimited,
+            TierArg::Smallest => Self::Smallest,
+            TierArg::Small => Self::Small,
+            TierArg::Medium => Self::Medium,
+            TierArg::Large => Self::Large,
+            TierArg::Largest => Self::Largest,
+        }
+    }
+}
 
 /// What a simulator begins with.
 #[derive(Debug, Default, Deserialize)]

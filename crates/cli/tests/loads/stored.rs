@@ -36,7 +36,10 @@ fn every_command_works_on_either_store() {
     // What only looks makes nothing.
     place.syncline(&["status"]).with_code(0).saying("never");
     place.syncline(&["plan"]).with_code(0);
-    place.syncline(&["runs"]).with_code(1).saying("nothing has run yet: there is no store postgres://127.0.0.1:");
+    place
+        .syncline(&["runs"])
+        .with_code(1)
+        .saying("nothing has run yet: there is no store postgres://127.0.0.1:");
     assert_eq!(stored.store.one("SELECT count(*) FROM pg_class WHERE relname = 'run'"), "0");
 
     stored.loads.run(&["-q"]).with_code(0);
@@ -114,7 +117,12 @@ fn the_database_of_the_store_restarts_in_the_middle() {
     child.kill().unwrap();
     child.wait().unwrap();
     stored.loads.place.unset(FAILPOINT);
-    stored.loads.run(&["-q"]).with_code(1).saying("store postgres://127.0.0.1:").saying("that the server runs");
+    stored
+        .loads
+        .run(&["-q"])
+        .with_code(1)
+        .saying("store postgres://127.0.0.1:")
+        .saying("that the server runs");
     home.go();
     (stored.loads.from, stored.loads.to) = (stored.loads.from.again(), stored.loads.to.again());
     stored.store = stored.store.again();

@@ -28,7 +28,10 @@ fn the_run_of_a_killed_node_goes_on_on_the_other() {
     let Some(database) = Postgres::create("cli_serve_cluster") else { return };
     let place = Place::with_projects(3_000);
     let store = ["--store", database.url.as_str()];
-    place.write("syncline.yaml", PUSH.replace("    deletes: delete\n", "    deletes: delete\n    schedule: { every: 1h }\n"));
+    place.write(
+        "syncline.yaml",
+        PUSH.replace("    deletes: delete\n", "    deletes: delete\n    schedule: { every: 1h }\n"),
+    );
     place.syncline(&["check", "--fix"]).with_code(0);
     place.world().set_latency(Duration::from_millis(50));
     let one = Service::start_from(&place, "one", &store, &[]);

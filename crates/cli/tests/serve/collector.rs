@@ -1,7 +1,7 @@
 //! Traces and logs to an OpenTelemetry collector: one that only listens.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     sync::{Arc, Mutex},
     thread,
@@ -69,7 +69,8 @@ fn a_collector_gets_spans_and_logs_of_ours_and_nothing_else() {
     });
     service.stop();
     let heard = heard.lock().unwrap();
-    for (path, word) in [("/v1/traces", "occurrence"), ("/v1/logs", "run 1 of sync \"projects\": succeeded")] {
+    for (path, word) in [("/v1/traces", "occurrence"), ("/v1/logs", "run 1 of sync \"projects\": succeeded")]
+    {
         let bodies: Vec<_> = heard.iter().filter(|(p, _)| p == path).map(|(_, body)| text(body)).collect();
         assert!(bodies.iter().any(|body| body.contains(word)), "{path}: {word:?} is not in {bodies:?}");
         assert!(bodies.iter().all(|body| body.contains("cache-of-the-test")), "{path}: the service is named");

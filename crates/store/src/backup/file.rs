@@ -128,7 +128,7 @@ fn write_parts<W: Write>(inner: W, mut parts: mpsc::Receiver<Part>) -> Result<(W
                 count += rows.len() as u64;
             }
             Some(Part::Sequence { table: sequence, value }) => {
-                out.line(&Line::Sequence { sequence, value })?
+                out.line(&Line::Sequence { sequence, value })?;
             }
             Some(Part::End) => break,
             None => return Err("the store could not be read to its end".to_owned()),

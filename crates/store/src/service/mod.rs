@@ -8,6 +8,7 @@
 //! A store whose database has a clock of its own (PostgreSQL) measures leases by that clock, so that nodes whose clocks
 //! differ agree; SQLite, whose nodes share a machine, by the `now` it is given.
 
+mod definition;
 mod facts;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use definition::*;
 pub use facts::*;
 
 use crate::{Error, Run, RunId, Store};
