@@ -5,9 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{run::Status, sync::Mode};
 
-use crate::commands::{alerts::AlertsCommand, report::ReportArgs, sim::SimArgs};
-use crate::service::args::{
-    ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs,
+use crate::{
+    commands::{
+        alerts::AlertsCommand,
+        backup::{BackupArgs, RestoreArgs},
+        report::ReportArgs,
+        sim::SimArgs,
+    },
+    service::args::{ApplyArgs, ChainsCommand, DefinitionsCommand, OccurrencesCommand, PauseArgs, ServeArgs},
 };
 
 /// Keeps records in one system in agreement with records in another.
@@ -438,35 +443,6 @@ pub(crate) enum ScopeArg {
     Write,
     /// Make and revoke tokens
     Admin,
-}
-
-/// Copy the store into a file, also while something runs
-///
-/// The copy is the same for every database, so it is also the way to move: back up with the one, restore with --store
-/// naming the other. It holds what records hold, and no secrets.
-#[derive(Debug, Args)]
-pub(crate) struct BackupArgs {
-    /// The file; compressed when its name ends in .gz
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-}
-
-/// Restore a copy of the store, all or nothing
-///
-/// Into an empty store only, unless --replace. A file that is damaged, cut off or of a newer version is refused.
-#[derive(Debug, Args)]
-pub(crate) struct RestoreArgs {
-    /// The file that `syncline backup` wrote
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-
-    /// Remove what is in the store
-    #[arg(long)]
-    pub(crate) replace: bool,
-
-    /// Do not ask
-    #[arg(long)]
-    pub(crate) yes: bool,
 }
 
 /// Print the JSON Schema of project files, for editors

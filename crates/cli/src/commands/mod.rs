@@ -2,7 +2,7 @@
 
 pub(crate) mod alerts;
 mod apply;
-mod backup;
+pub(crate) mod backup;
 mod chains;
 mod check;
 mod definitions;

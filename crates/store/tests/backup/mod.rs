@@ -75,7 +75,7 @@ fn lines(file: &Path) -> Vec<String> {
 }
 
 /// Copies a store, and the copy once more.
-#[expect(clippy::print_stdout, reason = "a failure is repeated from its seed")]
+#[expect(clippy::print_stdout, reason = "a test that fails tells its seed")]
 async fn there_and_on(from: Arc<dyn Copied>, to: Arc<dyn Copied>, seed: u64) {
     println!("seed {seed}");
     happen(Arc::clone(&from), seed).await;
