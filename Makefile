@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror test-sdk test-api
+.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror bench-serve test-sdk test-api
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
@@ -61,6 +61,10 @@ bench-mirror: ## measure copies between databases beside their raw limits; BENCH
 	@scripts/setup cc postgres mariadb
 	@SYNCLINE_POSTGRES_SETTINGS="$(MIRROR_SERVER)" scripts/with-postgres \
 	  scripts/with-mariadb cargo bench --package syncline-cli --bench mirror
+
+bench-serve: ## measure the service: idle, burst, killed nodes, the API; BENCH_ONLY=idle,burst,cluster,api
+	@scripts/setup cc postgres
+	@scripts/with-postgres cargo bench --package syncline-cli --bench serve
 
 kill-campaign: ## CYCLES=n crashes, errors, delays and kills, then count what is lost or doubled; SEED=x repeats their order
 	@scripts/setup cc

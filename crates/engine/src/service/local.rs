@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use syncline_core::{precedence, project::Project, run::Status, sync::Sync};
 use syncline_store::{
-    About, Error as StoreError, RunId,
+    About, Error as StoreError, Run, RunId,
     service::{Claim, NewEvent, StepRecord, Subject, SubjectKind},
 };
 use tokio::sync::watch;
@@ -26,6 +26,8 @@ use crate::{
 
 /// How long a run waits for another process that runs the same sync.
 const BUSY_MAX: Duration = Duration::from_secs(90);
+/// Newest runs of a sync among which that of an earlier claim is looked for.
+const LOOKED_BACK: usize = 10;
 /// First wait for it; doubles up to [`BUSY_WAIT_MAX`].
 const BUSY_WAIT: Duration = Duration::from_millis(500);
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -88,12 +90,32 @@ impl Local {
 
     async fn sync(&self, claim: &Claim, project: &Arc<Project>, cancel: watch::Receiver<bool>) -> Done {
         let Some(sync) = project.sync(&claim.asked.subject.name) else { return gone(&claim.asked.subject) };
+        if let Some(done) = self.done_before(claim).await {
+            return done;
+        }
         let options = match self.options(claim, sync).await {
             Ok(options) => options,
             Err(why) => return failed("options", why),
         };
         let order = SyncOrder { project, sync, options, patience: BUSY_MAX };
         self.run_sync(order, cancel, PartOf::Occurrence(claim)).await.done
+    }
+
+    /// How a run ended that an earlier claim of the same occurrence made whole, without living to say so: it is not made
+    /// again.
+    async fn done_before(&self, claim: &Claim) -> Option<Done> {
+        if claim.attempts < 2 {
+            return None;
+        }
+        let sync = &claim.asked.subject.name;
+        let runs = persist!(
+            "looking for an earlier claim's run",
+            self.control.store.runs(Some(sync), None, LOOKED_BACK)
+        );
+        let whole = |run: &&Run| matches!(run.status, Status::Succeeded | Status::Partial);
+        let ours = |run: &&Run| run.about.correlation.as_ref() == Some(&claim.asked.correlation);
+        let run = runs.iter().filter(whole).find(ours)?;
+        Some(Done { status: run.status, error: run.error.clone() })
     }
 
     /// What is stored with the occurrence; a sync that never succeeded runs by the heaviest of its schedules.

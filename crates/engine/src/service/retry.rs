@@ -5,12 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use syncline_core::{
     calendar::{self, Timing},
+    precedence,
+    project::Project,
     run::Status,
     schedule::{Overlap, Schedule},
 };
-use syncline_store::service::{Claim, NewOccurrence, OccurrenceEnd};
+use syncline_store::service::{Claim, NewOccurrence, OccurrenceEnd, SubjectKind};
 
-use super::{Done, agenda::schedules, control::Control};
+use super::{Done, StartOptions, agenda::schedules, control::Control};
 
 /// The end of a claim. What failed by schedule is tried again after its interval, at most half an hour later, unless the
 /// schedule itself comes first.
@@ -28,13 +30,27 @@ pub(super) fn end(control: &Control, claim: &Claim, done: Done) -> OccurrenceEnd
         idempotency_key: None,
         ..claim.asked.clone()
     });
+    let succeeded = matches!(done.status, Status::Succeeded | Status::Partial);
     OccurrenceEnd {
-        satisfied: matches!(done.status, Status::Succeeded | Status::Partial),
+        satisfied: succeeded && covers_all(&claim.asked, &project),
         status: done.status,
         error: done.error,
         follow: follow.into_iter().collect(),
         at: now,
     }
+}
+
+/// Whether what ran did as much as any schedule of its subject does. A lighter run leaves the retry of a heavier one waiting.
+fn covers_all(ran: &NewOccurrence, project: &Project) -> bool {
+    let Some(sync) = project.sync(&ran.subject.name).filter(|_| ran.subject.kind == SubjectKind::Sync) else {
+        return true;
+    };
+    let Ok(options) = StartOptions::read(&ran.options) else { return false };
+    let Ok(made) = options.run_options() else { return false };
+    let as_schedule = Schedule { mode: made.mode, prepurge: made.prepurge, ..Schedule::EMPTY };
+    let in_force = sync.schedules.iter().filter(|schedule| schedule.enabled);
+    let heaviest = in_force.map(|schedule| precedence::weight(schedule, sync)).max();
+    !made.only_parked && Some(precedence::weight(&as_schedule, sync)) >= heaviest
 }
 
 /// When what failed is tried again; `None`: it was not asked for by a schedule that is in force, or one comes by itself

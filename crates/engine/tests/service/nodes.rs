@@ -1,7 +1,7 @@
 //! Nodes at work: what is due is done once, whatever happens to who does it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -12,13 +12,17 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use syncline_core::{
+    counts::Counts,
     project::{Project, ServerOptions},
     run::Status,
     schedule::{Overlap, Schedule},
     sync::Mode,
 };
 use syncline_engine::service::{Control, Done, Executor, Order, StartOptions};
-use syncline_store::service::{Decision, Enqueued, Occurrence, OccurrenceState, Subject};
+use syncline_store::{
+    About, NewRun, RunEnd,
+    service::{Decision, Enqueued, Limits, Occurrence, OccurrenceState, Subject},
+};
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -223,6 +227,36 @@ async fn what_a_killed_node_began_goes_on_elsewhere_within_the_lease_and_ten_sec
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_was_whole_before_its_node_died_is_not_made_again() {
+    let house = House::new(&project(vec![sync("orders", Vec::new())], Vec::new()), ORDERS);
+    let dead = house.control().await;
+    dead.start(&orders(), &StartOptions::default(), None, "ann").await.unwrap();
+    let store = dead.store();
+    let claims = store.claim_due("dead", &Limits::default(), 1, house.clock_now()).await.unwrap();
+    let about = About { correlation: Some(claims[0].asked.correlation.clone()), ..About::default() };
+    let lease = store.claim("orders", house.clock_now()).await.unwrap();
+    let new = NewRun { mode: Mode::Full, reason: None, about, at: house.clock_now() };
+    let run = store.start_run(&lease, new).await.unwrap();
+    let end = RunEnd {
+        status: Status::Succeeded,
+        counts: Counts::default(),
+        by_stream: BTreeMap::new(),
+        error: None,
+        notes: Vec::new(),
+        at: house.clock_now(),
+    };
+    store.finish_run(&lease, run, end).await.unwrap();
+    drop(lease);
+    // and then it dies, before it says that the occurrence is done
+    let node = house.node("two").await;
+    let done = over(&house, &node.control, &orders(), 1).await;
+    assert_eq!(states(&done), [(OccurrenceState::Done, Some(Status::Succeeded))]);
+    assert_eq!(done[0].attempts, 2);
+    assert_eq!(node.control.store().runs(Some("orders"), None, 10).await.unwrap().len(), 1);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_in_order_ends_what_can_end_and_gives_back_the_rest() {
     let house = House::new(&hourly(), ORDERS);
     for way in [Way::Obeys, Way::Hangs] {
@@ -323,6 +357,23 @@ async fn a_success_makes_the_retry_needless() {
     let retry = all.iter().find(|occurrence| occurrence.asked.retry).unwrap();
     assert_eq!(retry.state, OccurrenceState::Skipped);
     assert_eq!(retry.reason.as_deref(), Some("another run succeeded first"));
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lighter_success_leaves_the_retry_of_a_heavier_one() {
+    let mass = Schedule { mode: Some(Mode::Full), ..every("mass", 168 * HOUR) };
+    let house = House::new(&project(vec![sync("orders", vec![mass])], Vec::new()), "");
+    let node = house.node("one").await;
+    over(&house, &node.control, &orders(), 1).await;
+    house.file("a").execute_batch(ORDERS).unwrap();
+    node.control.start(&orders(), &StartOptions::default(), None, "ann").await.unwrap();
+    let all = over(&house, &node.control, &orders(), 2).await;
+    let retry = all.iter().find(|occurrence| occurrence.asked.retry).unwrap();
+    assert_eq!(retry.state, OccurrenceState::Waiting);
+    over(&house, &node.control, &orders(), 3).await;
+    let runs = node.control.store().runs(Some("orders"), None, 10).await.unwrap();
+    assert_eq!(runs[0].about.schedule.as_deref(), Some("mass"));
     node.stop().await;
 }
 
@@ -441,10 +492,10 @@ async fn a_run_left_open_by_a_dead_process_is_closed_at_start_up() {
     let control = house.control().await;
     let store = control.store();
     let lease = store.claim("orders", house.clock_now()).await.unwrap();
-    let new = syncline_store::NewRun {
+    let new = NewRun {
         mode: Mode::Full,
         reason: None,
-        about: syncline_store::About::default(),
+        about: About::default(),
         at: house.clock_now(),
     };
     let open = store.start_run(&lease, new).await.unwrap();
