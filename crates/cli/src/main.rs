@@ -32,6 +32,11 @@ use crate::{
     exit::Failure,
 };
 
+/// Gives memory back that was needed once, which the C library's allocator seldom does: a service that has read ten
+/// thousand definitions keeps less than half of what it needed to read them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long work on blocking threads may take to end once everything else has: such work is whole or not at all, so
 /// cutting it off loses nothing.
 const SHUTDOWN: Duration = Duration::from_secs(2);

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, thread, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use syncline_store::{
-    service::{Occurrence, OccurrenceFilter, ServiceStore},
+    service::{Occurrence, OccurrenceFilter, RunFilter, ServiceStore},
     sqlite,
 };
 
@@ -20,28 +21,37 @@ pub(crate) fn measure() -> Value {
         directory.path(),
         SYNCS,
         ", schedule: { cron: \"* * * * *\", jitter: 0s, overlap: skip }",
-        "{ parallel: 64 }",
+        "{ parallel: 1000 }",
     );
     let node = Node::start(directory.path(), "burst", None);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let occurrences = runtime.block_on(async {
+    let (occurrences, started) = runtime.block_on(async {
         let store =
             sqlite::open(sqlite::Options::new(directory.path().join(".syncline/store.db"))).await.unwrap();
         let began = std::time::Instant::now();
         loop {
             let first = of_first_instant(&store).await;
             if first.len() == SYNCS && first.iter().all(|one| one.finished_at.is_some()) {
-                break first;
+                let runs = store.page_runs(&RunFilter::default(), 5 * SYNCS).await.unwrap();
+                break (
+                    first,
+                    runs.into_iter().map(|run| (run.id, run.started_at)).collect::<BTreeMap<_, _>>(),
+                );
             }
             assert!(began.elapsed() < ENDS_MAX, "only {} occurrences ended", first.len());
-            thread::sleep(Duration::from_millis(500));
+            thread::sleep(Duration::from_secs(2));
         }
     });
     drop(node);
-    let late = occurrences.iter().map(|one| {
-        let started = one.claimed_at.unwrap();
-        (started - one.asked.due_at).total(jiff::Unit::Second).unwrap()
-    });
+    let seconds = |from: Timestamp, to: Timestamp| (to - from).total(jiff::Unit::Second).unwrap();
+    let claimed = occurrences.iter().map(|one| seconds(one.asked.due_at, one.claimed_at.unwrap()));
+    let ended = occurrences.iter().map(|one| seconds(one.asked.due_at, one.finished_at.unwrap()));
+    println!(
+        "  the last was claimed after {:.2} s, had ended after {:.2} s",
+        claimed.fold(0.0, f64::max),
+        ended.fold(0.0, f64::max)
+    );
+    let late = occurrences.iter().filter_map(|one| Some(seconds(one.asked.due_at, *started.get(&one.run?)?)));
     json!({
         "burst_start_s": late.fold(0.0, f64::max),
         "duplicates": twice(&occurrences),
@@ -51,7 +61,7 @@ pub(crate) fn measure() -> Value {
 
 /// The occurrences of the first instant that a schedule had.
 async fn of_first_instant(store: &dyn ServiceStore) -> Vec<Occurrence> {
-    let mut all = store.occurrences(&OccurrenceFilter::default(), 20 * SYNCS).await.unwrap();
+    let mut all = store.occurrences(&OccurrenceFilter::default(), 5 * SYNCS).await.unwrap();
     let first = all.iter().map(|one| one.asked.instant).min();
     all.retain(|one| Some(one.asked.instant) == first);
     all

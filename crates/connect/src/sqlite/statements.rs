@@ -30,10 +30,14 @@ pub(super) struct File {
     pub(super) path: PathBuf,
 }
 
+/// How often a statement that was given up is interrupted, at most: ten seconds.
+const AGAIN_MAX: usize = 500;
+
 /// Ends the work when it is dropped.
 struct Stop {
-    interrupt: InterruptHandle,
+    interrupt: Arc<InterruptHandle>,
     asked: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -44,8 +48,30 @@ impl Stop {
 }
 
 impl Drop for Stop {
+    /// An interruption reaches only a statement that has begun; one that begins in this very moment needs another.
     fn drop(&mut self) {
         self.ask();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (interrupt, ended) = (Arc::clone(&self.interrupt), Arc::clone(&self.ended));
+        #[expect(clippy::disallowed_methods, reason = "it ends with the statement that it interrupts")]
+        runtime.spawn(async move {
+            for _ in 0..AGAIN_MAX {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                interrupt.interrupt();
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+}
+
+/// Says that the work is over, however it ended.
+struct Ended(Arc<AtomicBool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -55,9 +81,14 @@ async fn run<T: Send + 'static>(
     timeout: Duration,
     work: impl FnOnce(Connection, &AtomicBool) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let stop = Stop { interrupt: connection.get_interrupt_handle(), asked: Arc::clone(&asked) };
-    let mut working = pin!(client::blocking(move || work(connection, &asked)));
+    let (asked, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let interrupt = Arc::new(connection.get_interrupt_handle());
+    let stop = Stop { interrupt, asked: Arc::clone(&asked), ended: Arc::clone(&ended) };
+    let ended = Ended(ended);
+    let mut working = pin!(client::blocking(move || {
+        let _ended = ended;
+        work(connection, &asked)
+    }));
     if let Ok(done) = tokio::time::timeout(timeout, &mut working).await {
         return done;
     }

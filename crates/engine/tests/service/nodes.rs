@@ -492,12 +492,7 @@ async fn a_run_left_open_by_a_dead_process_is_closed_at_start_up() {
     let control = house.control().await;
     let store = control.store();
     let lease = store.claim("orders", house.clock_now()).await.unwrap();
-    let new = NewRun {
-        mode: Mode::Full,
-        reason: None,
-        about: About::default(),
-        at: house.clock_now(),
-    };
+    let new = NewRun { mode: Mode::Full, reason: None, about: About::default(), at: house.clock_now() };
     let open = store.start_run(&lease, new).await.unwrap();
     drop(lease);
     let node = house.node_with("one", |_| Puppet::new(Way::Succeeds)).await;

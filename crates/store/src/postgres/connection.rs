@@ -25,11 +25,17 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 macro_rules! failpoints {
     ($write:literal) => {{
         let before = || {
-            syncline_core::failpoint!(concat!("store.", $write, ".before_commit"), Fault::failpoint);
+            syncline_core::failpoint!(
+                concat!("store.", $write, ".before_commit"),
+                $crate::postgres::fault::Fault::failpoint
+            );
             Ok(())
         };
         let after = || {
-            syncline_core::failpoint!(concat!("store.", $write, ".after_commit"), Fault::failpoint);
+            syncline_core::failpoint!(
+                concat!("store.", $write, ".after_commit"),
+                $crate::postgres::fault::Fault::failpoint
+            );
             Ok(())
         };
         (before, after)

@@ -33,7 +33,6 @@ use self::{
     checkpoint::Prepared,
     codec::Wide,
     connection::{Connections, failpoints},
-    fault::Fault,
     keeper::Keeper,
     lease::Token,
     ledger::Streams,
