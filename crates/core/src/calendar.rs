@@ -161,7 +161,7 @@ impl Timing {
     }
 
     /// How far apart two instants that follow each other may be: the largest gap between instants after `around`, over
-    /// [`DAYS_SAMPLED`] days that have any.
+    /// eight days that have any.
     ///
     /// Costs up to some milliseconds for a pattern with many instants a day; keep the answer.
     pub fn interval(&self, around: Timestamp) -> Duration {

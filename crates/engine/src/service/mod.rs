@@ -1,8 +1,9 @@
 //! The service: decides what is due, records it, claims it, and hands it to who executes it.
 //!
-//! Two halves with a trait between them. **Decide and record** works on the [`ServiceStore`] alone: schedules become
-//! occurrences, occurrences are claimed, renewed and finished. **Who executes** is an [`Executor`]: it is handed an
-//! [`Order`] and answers how it ended; the one that is built in runs the engine in this process.
+//! Two halves with a trait between them. **Decide and record** works on the
+//! [`ServiceStore`](syncline_store::service::ServiceStore) alone: schedules become occurrences, occurrences are claimed,
+//! renewed and finished. **Who executes** is an [`Executor`]: it is handed an [`Order`] and answers how it ended; the one
+//! that is built in runs the engine in this process.
 //!
 //! Correctness never depends on the scheduler being right: a run holds the lease of its sync, and every write carries an
 //! epoch.

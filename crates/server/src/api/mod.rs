@@ -1,7 +1,7 @@
 //! The REST API, below `/api/v1`, and beside it what probes and scrapers ask.
 //!
 //! Each resource has a file: what is shown of it, its handlers, and its routes. The OpenAPI document is made from the
-//! handlers; [`guard`] reads from it who may call what, so that the two cannot differ. Errors are [`problem`] details with
+//! handlers; `guard` reads from it who may call what, so that the two cannot differ. Errors are [`problem`] details with
 //! the stable codes of [`codes`].
 //!
 //! Start reading at [`router`].

@@ -1,7 +1,7 @@
 //! Numbers for Prometheus: what this process counts ([`Metrics`]), and where everything stands in the store.
 //!
 //! What is counted begins anew with the process, as is the custom; what is looked up is the same on every node. Labels are
-//! bounded: syncs beyond [`SYNCS_MAX`] are told together.
+//! bounded: syncs beyond `SYNCS_MAX` are told together.
 
 mod measured;
 mod standing;

@@ -2,7 +2,7 @@
 //!
 //! The tables are those of SQLite, with a tenant. A bounded pool of connections; every method is one transaction, with as
 //! many statements as there are tables in it, whatever the number of records: those travel as arrays. Leases have an end
-//! by the database's clock and are renewed by a thread of their own ([`keeper`]). The scratch listing is in a temporary
+//! by the database's clock and are renewed by a thread of their own (`keeper`). The scratch listing is in a temporary
 //! SQLite file on this machine, so that planning writes nothing to the server.
 //!
 //! Deliberately absent: retries. A lost connection fails what was under way; the next call connects anew.
