@@ -41,6 +41,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// cutting it off loses nothing.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
+/// Threads for work that blocks. A run holds some while it waits for the store, which needs one to answer: there must be more
+/// than a thousand runs at once, the most that `server.parallel` allows, can hold. They are made as they are needed.
+const BLOCKING_THREADS: usize = 8192;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -73,6 +77,7 @@ fn run(cli: Cli) -> Result<exit::Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // One run keeps two busy; a service has several at once.
         .worker_threads(if serves { cores.max(2) } else { 2 })
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("threads cannot be started: {error}")))?;

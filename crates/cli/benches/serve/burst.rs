@@ -21,7 +21,7 @@ pub(crate) fn measure() -> Value {
         directory.path(),
         SYNCS,
         ", schedule: { cron: \"* * * * *\", jitter: 0s, overlap: skip }",
-        "{ parallel: 1000 }",
+        "{ parallel: 64 }",
     );
     let node = Node::start(directory.path(), "burst", None);
     let runtime = tokio::runtime::Runtime::new().unwrap();
