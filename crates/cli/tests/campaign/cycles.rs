@@ -114,10 +114,10 @@ impl Living {
     fn attempt(&mut self, setting: Setting, args: &[&str]) -> Result<bool, String> {
         let mut child = self.start(&setting, args);
         let mut said = BufReader::new(child.stderr.take().unwrap());
-        if !marker(&mut said, &setting) {
+        let Some(before) = said_before(&mut said, &setting) else {
             child.wait().unwrap();
             return Ok(false);
-        }
+        };
         let meanwhile = match setting.action {
             Action::Error => Ok(()),
             Action::Crash => {
@@ -127,9 +127,10 @@ impl Living {
             Action::Delay => self.meanwhile(&setting, args),
         };
         drop(child.stdin.take());
-        let (status, said) = ended(child, said);
+        let (status, after) = ended(child, said);
         meanwhile?;
-        judge(&setting, status, &said)?;
+        // The sync before the one that got there may have failed, and said so then.
+        judge(&setting, status, &(before + &after))?;
         if setting.action == Action::Error {
             self.recorded(&setting, status)?;
         }
@@ -231,11 +232,19 @@ fn is_for_the_store(place: &str) -> bool {
     place.starts_with("store.reset.") || place.starts_with("store.waiting.")
 }
 
-/// Reads until the process says that it is there; false when it ends before.
-fn marker(said: &mut BufReader<ChildStderr>, setting: &Setting) -> bool {
-    let wanted = format!("syncline failpoint {}: {}", setting.place, setting.action.as_str());
-    let mut lines = said.lines();
-    lines.any(|line| line.unwrap() == wanted)
+/// Reads until the process says that it is there, and returns what it said until then; none when it ends before.
+fn said_before(said: &mut BufReader<ChildStderr>, setting: &Setting) -> Option<String> {
+    let marker = format!("syncline failpoint {}: {}", setting.place, setting.action.as_str());
+    let mut before = String::new();
+    for line in said.lines() {
+        let line = line.unwrap();
+        if line == marker {
+            return Some(before);
+        }
+        before.push_str(&line);
+        before.push('\n');
+    }
+    None
 }
 
 fn ended(mut child: Child, mut said: BufReader<ChildStderr>) -> (ExitStatus, String) {
@@ -244,7 +253,7 @@ fn ended(mut child: Child, mut said: BufReader<ChildStderr>) -> (ExitStatus, Str
     (child.wait().unwrap(), rest)
 }
 
-/// What the exit code and the words after the marker must be.
+/// What the exit code and the words must be; `said` is without the marker.
 fn judge(setting: &Setting, status: ExitStatus, said: &str) -> Result<(), String> {
     let wrong = |why: &str| Err(format!("{why}: {status}\n{said}"));
     if said.contains("panicked") {
