@@ -13,7 +13,7 @@ use syncline_connect::{
     clock::{Clock, SystemClock},
     error::Kind,
     files, mysql, postgres,
-    registry::{Context, Registry},
+    registry::{Caller, Context, Registry},
     sharepoint, sqlite,
 };
 use syncline_core::{connection::Connection, mapping, sync::Sync};
@@ -108,7 +108,13 @@ impl Systems {
         let seed = seed(&*clock);
         Self {
             registry: registry(),
-            context: Context { clock, budgets, seed, directory: directory.to_owned() },
+            context: Context {
+                clock,
+                budgets,
+                seed,
+                directory: directory.to_owned(),
+                caller: Caller::default(),
+            },
         }
     }
 
@@ -122,8 +128,10 @@ impl Systems {
     pub(crate) async fn source(
         &self,
         connection: &Connection,
+        caller: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
-        self.registry.of(connection)?.source(connection, &self.context).await
+        let context = Context { caller: caller.clone(), ..self.context.clone() };
+        self.registry.of(connection)?.source(connection, &context).await
     }
 
     pub(crate) async fn destination(
@@ -152,14 +160,15 @@ impl Systems {
         self.registry.of(connection).is_ok_and(|connector| connector.spec().loads)
     }
 
-    /// Opens both connections of a sync and binds it. `None`: it does not fit; the problems say why.
+    /// Opens both connections of a sync and binds it; `caller`: for whom. `None`: it does not fit; the problems say why.
     pub(crate) async fn open(
         &self,
         project: &Project,
         sync: &Sync,
+        caller: &Caller,
     ) -> Result<(Option<Flow>, Vec<mapping::Problem>), Failure> {
         let (from, to) = ends(project, sync)?;
-        self.bind(from, to, sync).await.map_err(|unopened| match unopened {
+        self.bind(from, to, sync, caller).await.map_err(|unopened| match unopened {
             Unopened::Connection(error) => error.into(),
             Unopened::Sync(error) => error.into(),
         })
@@ -171,13 +180,14 @@ impl Systems {
         from: &Connection,
         to: &Connection,
         sync: &Sync,
+        caller: &Caller,
     ) -> Result<(Option<Flow>, Vec<mapping::Problem>), Unopened> {
         if self.loads(to) {
-            let (source, database) = tokio::try_join!(self.source(from), self.database(to))?;
+            let (source, database) = tokio::try_join!(self.source(from, caller), self.database(to))?;
             let (table, problems) = load::Table::open(sync.clone(), source, database).await?;
             return Ok((table.map(Flow::Load), problems));
         }
-        let (source, destination) = tokio::try_join!(self.source(from), self.destination(to))?;
+        let (source, destination) = tokio::try_join!(self.source(from, caller), self.destination(to))?;
         let (bound, problems) = Bound::open(sync.clone(), source, destination).await?;
         Ok((bound.map(Flow::Push), problems))
     }
@@ -216,7 +226,7 @@ impl service::Systems for Serving {
         self.systems.engine(store)
     }
 
-    async fn open(&self, project: &Project, sync: &Sync) -> Result<Flow, Error> {
+    async fn open(&self, project: &Project, sync: &Sync, caller: &Caller) -> Result<Flow, Error> {
         let doing = || format!("opening the connections of sync {:?}", sync.name);
         let unopened = |source| Error::Connect { doing: doing(), source };
         let find = |name: &str| {
@@ -227,7 +237,7 @@ impl service::Systems for Serving {
             project.connection(name).ok_or_else(missing)
         };
         let (from, to) = (find(&sync.from.connection)?, find(&sync.to.connection)?);
-        match Box::pin(self.systems.bind(from, to, sync)).await {
+        match Box::pin(self.systems.bind(from, to, sync, caller)).await {
             Ok((Some(flow), _)) => Ok(flow),
             Ok((None, problems)) => Err(Error::Definition { sync: sync.name.clone(), problems }),
             Err(Unopened::Connection(error)) => Err(unopened(error)),

@@ -70,7 +70,7 @@ async fn connect(url: &str) -> Result<Arc<dyn Destination>, syncline_connect::Er
     });
     let clock = Arc::new(SystemClock::new());
     let budgets = Arc::new(Budgets::new(clock.clone()));
-    let context = Context { clock, budgets, seed: 1, directory: ".".into() };
+    let context = Context { clock, budgets, seed: 1, directory: ".".into(), caller: Default::default() };
     let connection = Connection { name: "rate".into(), kind: "sharepoint".into(), options };
     Connector::default().destination(&connection, &context).await
 }

@@ -17,6 +17,11 @@ pub struct Error {
     pub message: String,
     /// What to do next, where that is not obvious.
     pub hint: Option<String>,
+    /// What the user's client must satisfy before it asks again ([`Kind::Challenged`]): the claims, as JSON. To be handed on to
+    /// whoever asked, and to nobody else.
+    pub claims: Option<String>,
+    /// The id under which the far side's support finds the request.
+    pub request: Option<String>,
 }
 
 /// Kinds of failure. [`Error::remedy`] and [`Error::effect`] are exhaustive matches over it.
@@ -53,12 +58,24 @@ pub enum Kind {
     Protocol,
     /// The definition and the system do not fit: unknown column, wrong type, bad address.
     Definition,
+    /// The source does not know the position any more from which changes were to be told.
+    PositionLost,
+    /// Nobody has allowed the application to act for this user: an administrator's consent is missing.
+    ConsentRequired,
+    /// The user must prove more (a second factor, a device) before the far side answers: see [`Error::claims`].
+    Challenged,
+    /// The token of the user has expired or is not for us: a fresh one is needed.
+    UserTokenRefused,
+    /// The account lacks a licence, and the far side said so.
+    LicenceRequired,
+    /// What was asked for is there, and was not published.
+    Unpublished,
 }
 
 impl Error {
     /// An error without a hint.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self { kind, message: message.into(), hint: None, claims: None, request: None }
     }
 
     /// The error of a failpoint.
@@ -89,12 +106,18 @@ impl Error {
             }
             Kind::Throttled { retry_after } => Remedy::RetryAfter(retry_after),
             Kind::Locked => Remedy::RetryAfter(Duration::from_secs(5)),
+            Kind::PositionLost => Remedy::RetryAfter(Duration::ZERO),
             Kind::VersionMismatch | Kind::RecordMissing => Remedy::RetryAfter(Duration::ZERO),
             Kind::Unauthenticated
             | Kind::Forbidden
             | Kind::StreamMissing
             | Kind::StreamFull
-            | Kind::Definition => Remedy::Operator,
+            | Kind::Definition
+            | Kind::ConsentRequired
+            | Kind::Challenged
+            | Kind::UserTokenRefused
+            | Kind::LicenceRequired
+            | Kind::Unpublished => Remedy::Operator,
             Kind::Duplicate | Kind::Rejected => Remedy::Never,
         }
     }
@@ -114,7 +137,13 @@ impl Error {
             | Kind::Rejected
             | Kind::StreamFull
             | Kind::Locked
-            | Kind::Definition => Effect::NotApplied,
+            | Kind::Definition
+            | Kind::PositionLost
+            | Kind::ConsentRequired
+            | Kind::Challenged
+            | Kind::UserTokenRefused
+            | Kind::LicenceRequired
+            | Kind::Unpublished => Effect::NotApplied,
         }
     }
 
@@ -135,6 +164,12 @@ impl Error {
             Kind::Locked => "locked",
             Kind::Protocol => "protocol",
             Kind::Definition => "definition",
+            Kind::PositionLost => "position_lost",
+            Kind::ConsentRequired => "consent_required",
+            Kind::Challenged => "challenged",
+            Kind::UserTokenRefused => "user_token_refused",
+            Kind::LicenceRequired => "licence_required",
+            Kind::Unpublished => "unpublished",
         }
     }
 }

@@ -18,6 +18,37 @@ pub struct Context {
     pub seed: u64,
     /// Directory that relative paths in connections are relative to (that of the project file).
     pub directory: std::path::PathBuf,
+    /// For whom connections are opened.
+    pub caller: Caller,
+}
+
+/// For whom a connection is opened, and as part of what.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// The user in whose name it is used, where the connection's credential is on behalf of one.
+    pub user: Option<Arc<User>>,
+    /// Links requests with the run: 32 hexadecimal digits, sent as the client's request id where the system takes one.
+    pub correlation: Option<String>,
+}
+
+/// A user who asked, with the token that says so. Lives in memory only: neither stored nor logged.
+pub struct User {
+    /// The object id, unique within the tenant: owner of what is loaded.
+    pub owner: String,
+    /// The tenant.
+    pub tenant: String,
+    /// The access token that was presented to us, which can be exchanged for one of another service.
+    pub assertion: secrecy::SecretString,
+}
+
+impl std::fmt::Debug for User {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("owner", &self.owner)
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The code for a kind of system. Opening may connect; each call opens anew.

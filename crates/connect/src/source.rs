@@ -30,6 +30,9 @@ use crate::{
 ///   the upper bound, ordered by (cursor, key); ties are never lost or split wrongly across pages.
 /// - Values keep the source's full precision. Values the batch cannot carry are an error that names column and type.
 /// - Memory is bounded by a few batches, whatever the size of the stream.
+/// - A position that the source does not know any more is [`Kind::PositionLost`], before the first batch or later; everything
+///   is read then.
+/// - A listing ends only when every page of every part of it was seen; what could not be read is an error.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// Finds a stream and describes it.
@@ -158,6 +161,11 @@ pub trait Part: Send {
     /// After all parts are complete: where a later incremental read may start to miss nothing. A position without a key says
     /// that everything below its cursor value was read; `None`: the source does not tell, go on behind the last record.
     fn resume(&self) -> Option<Position>;
+
+    /// See [`Reader::shortfall`].
+    fn shortfall(&self) -> Option<String> {
+        None
+    }
 }
 
 impl From<Batch> for Portion {
@@ -178,6 +186,10 @@ impl Part for Whole {
     fn resume(&self) -> Option<Position> {
         self.0.resume()
     }
+
+    fn shortfall(&self) -> Option<String> {
+        self.0.shortfall()
+    }
 }
 
 /// Most keys in one [`Source::fetch`].
@@ -192,7 +204,15 @@ pub trait Reader: Send {
 
     /// After a complete full listing: where an incremental read may start to miss nothing (the upper bound of the first
     /// snapshot, with an empty key). `None` before the first batch, without a cursor column, and for incremental reads.
+    ///
+    /// Of a source that [tells changes](Stream::tells_changes), after any complete listing: its token, as a text.
     fn resume(&self) -> Option<Position>;
+
+    /// After the end: why the listing is not the whole of what was asked for (the service shows only so much), though every
+    /// page of it was seen. Then nothing is said to be gone. `None`: it is the whole.
+    fn shortfall(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What to list.
@@ -222,7 +242,12 @@ pub struct Read {
     pub batch_rows: usize,
     /// A batch ends early when it holds about this many bytes.
     pub batch_bytes: usize,
+    /// Values of the parameters of [`Stream::params`].
+    pub params: Params,
 }
+
+/// Values of parameters by name.
+pub type Params = std::collections::BTreeMap<String, String>;
 
 /// Which records to fetch.
 #[derive(Debug, Clone)]
@@ -237,4 +262,6 @@ pub struct Fetch {
     pub tombstone: Option<String>,
     /// Key values, each as long as `key`.
     pub keys: Vec<Vec<Value<'static>>>,
+    /// Values of the parameters of [`Stream::params`].
+    pub params: Params,
 }

@@ -50,6 +50,9 @@ impl Sync {
                 table.update_when,
             ]));
         }
+        if let (true, Some(parts)) = (!self.to.table.partition.is_empty(), definition.as_array_mut()) {
+            parts.push(json!(self.to.table.partition));
+        }
         blake3::hash(definition.to_string().as_bytes()).to_hex().to_string()
     }
 }
@@ -89,6 +92,7 @@ fn field(field: &FieldMap) -> Json {
         Origin::Column(name) => json!(["column", name]),
         Origin::Expression(expr) => json!(["cel", expr.text()]),
         Origin::Sql(text) => json!(["sql", text]),
+        Origin::Param(name) => json!(["param", name]),
     };
     let direction = match field.direction {
         Direction::Both => "both",

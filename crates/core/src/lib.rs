@@ -28,6 +28,7 @@ pub mod identity;
 mod infer;
 pub mod mapping;
 pub mod mutant;
+pub mod partition;
 pub mod plan;
 pub mod precedence;
 pub mod project;

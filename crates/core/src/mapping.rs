@@ -403,7 +403,7 @@ fn place_of_column(sync: &Sync, column: &str) -> String {
     if let Some(field) = sync.fields.iter().find(|f| match &f.from {
         Origin::Column(name) => name == column,
         Origin::Expression(expr) => uses(expr),
-        Origin::Sql(_) => false,
+        Origin::Sql(_) | Origin::Param(_) => false,
     }) {
         return format!("fields.{}", field.to);
     }
@@ -565,6 +565,7 @@ fn check_origin(
             }
         }
         Origin::Sql(_) => problems.push(Problem::error(path, "sql is for tables and files; use cel here")),
+        Origin::Param(_) => problems.push(Problem::error(path, "param is for tables only")),
     }
 }
 
@@ -576,7 +577,7 @@ fn origins(sync: &Sync, mapped: &[&crate::sync::FieldMap], at: &BTreeMap<String,
                 Origin::Column(name) => Source::Column(at[name]),
                 Origin::Expression(expr) => Source::Expression(expr.clone()),
                 // refused before
-                Origin::Sql(_) => Source::Gone,
+                Origin::Sql(_) | Origin::Param(_) => Source::Gone,
             },
             default: map.default.clone().and_then(|d| from_json(d).ok()),
             required: map.required,

@@ -172,6 +172,11 @@ pub struct Stream {
     pub indexed: Vec<String>,
     /// About how many records; from statistics, may be off or unknown.
     pub records: Option<u64>,
+    /// Parameters that a listing takes: name, and whether it must be given.
+    pub params: Vec<(String, bool)>,
+    /// Whether the source tells changes by tokens of its own: incremental reading needs no cursor column then, and positions
+    /// are texts that only the source understands.
+    pub tells_changes: bool,
     /// Things an operator should know (missing permission, no index …), one sentence each.
     pub notes: Vec<String>,
 }

@@ -34,6 +34,23 @@ pub struct Sync {
     pub rest: bool,
     /// When it runs, and how; several by mode. The project's defaults are merged in; each name stands here once.
     pub schedules: Vec<Schedule>,
+    /// Names of the parameters whose values a run must be given; such a sync has no schedules (tables only).
+    pub params: Vec<String>,
+    /// A partition that was loaded within this time is not loaded again unless somebody insists.
+    pub fresh: Option<Duration>,
+    /// How the partitions of a series are found.
+    pub each: Option<Each>,
+}
+
+/// How the partitions of a series are found, so that all of them can be asked for at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Each {
+    /// Connection that is asked.
+    pub connection: String,
+    /// A query whose columns are named as the sync's parameters; one row per partition. It may use `:owner` and `params`.
+    pub query: String,
+    /// Names of the parameters whose values are given with the request.
+    pub params: Vec<String>,
 }
 
 /// The source of a sync.
@@ -118,7 +135,10 @@ pub struct TableOptions {
     pub insert: Option<Vec<String>>,
     /// SQL condition over `s` (the staged record) and `d` (the destination's): only then is a record updated.
     pub update_when: Option<String>,
-    /// Statements run in the transaction of the merge, after it.
+    /// Destination columns that hold a parameter of the run, and which: a run reads and writes only rows that have its values
+    /// there, and a complete listing says only of those which are gone. The columns are written, and belong to the key.
+    pub partition: Vec<(String, String)>,
+    /// Statements run in the transaction of the merge, after it. `:name` is the value of a parameter, which is bound.
     pub after: Vec<String>,
     /// How long to wait for locks that others hold.
     pub lock_timeout: Duration,
@@ -134,6 +154,7 @@ impl Default for TableOptions {
             update: None,
             insert: None,
             update_when: None,
+            partition: Vec::new(),
             after: Vec::new(),
             lock_timeout: Duration::from_secs(30),
             parallel: None,
@@ -251,6 +272,8 @@ pub enum Origin {
     Expression(Expr),
     /// An expression in the source's own SQL, which the source evaluates (tables only).
     Sql(String),
+    /// A parameter of the run (tables only): one of the sync's, or one of [`BUILT_IN`](crate::partition::BUILT_IN).
+    Param(String),
 }
 
 /// Which way a field flows.
@@ -307,13 +330,13 @@ impl Sync {
         let expressions = self.routes.iter().map(|r| &r.when).chain(self.from.filter.iter()).chain(
             self.fields.iter().filter_map(|f| match &f.from {
                 Origin::Expression(expr) => Some(expr),
-                Origin::Column(_) | Origin::Sql(_) => None,
+                Origin::Column(_) | Origin::Sql(_) | Origin::Param(_) => None,
             }),
         );
         columns.extend(expressions.flat_map(|e| e.variables().iter().cloned()));
         columns.extend(self.fields.iter().filter_map(|f| match &f.from {
             Origin::Column(name) => Some(name.clone()),
-            Origin::Expression(_) | Origin::Sql(_) => None,
+            Origin::Expression(_) | Origin::Sql(_) | Origin::Param(_) => None,
         }));
         columns.extend(self.from.cursor.clone());
         columns.extend(self.from.tombstone.clone());

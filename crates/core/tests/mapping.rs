@@ -87,6 +87,9 @@ fn mapping() -> Mapping {
         batch: 500,
         rest: false,
         schedules: Vec::new(),
+        params: Vec::new(),
+        fresh: None,
+        each: None,
     };
     let (mapping, problems) = Mapping::bind(&sync, &source(), &[list("L"), list("M")]);
     mapping.unwrap_or_else(|| panic!("{problems:?}"))

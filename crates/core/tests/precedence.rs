@@ -44,6 +44,9 @@ fn sync(schedules: Vec<Schedule>) -> Sync {
         batch: 500,
         rest: true,
         schedules,
+        params: Vec::new(),
+        fresh: None,
+        each: None,
     }
 }
 

@@ -6,7 +6,7 @@ use syncline_connect::{
     Destination, Source,
     destination::Stamp,
     error::Kind,
-    source::{Fetch, Read},
+    source::{Fetch, Params, Read},
 };
 use syncline_core::{
     cursor::Position,
@@ -137,6 +137,7 @@ impl Bound {
             lag: self.sync.from.lag,
             batch_rows: BATCH_ROWS,
             batch_bytes: BATCH_BYTES,
+            params: Params::new(),
         }
     }
 
@@ -148,6 +149,7 @@ impl Bound {
             key: self.mapping.key.clone(),
             tombstone: self.sync.from.tombstone.clone(),
             keys,
+            params: Params::new(),
         }
     }
 }

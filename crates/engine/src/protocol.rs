@@ -62,7 +62,19 @@ pub fn judge(sent: Sent, answer: &Result<Applied, Error>) -> Verdict {
         (Kind::Duplicate, Sent::Create) => Verdict::Look,
         (Kind::Duplicate, Sent::Update | Sent::Delete) | (Kind::Rejected, _) => Verdict::Park,
         (Kind::StreamMissing | Kind::StreamFull, _) => Verdict::StopStream,
-        (Kind::Unauthenticated | Kind::Forbidden | Kind::Definition, _) => Verdict::StopRun,
+        (
+            Kind::Unauthenticated
+            | Kind::Forbidden
+            | Kind::Definition
+            | Kind::ConsentRequired
+            | Kind::Challenged
+            | Kind::UserTokenRefused
+            | Kind::LicenceRequired
+            | Kind::Unpublished
+            // Of sources only.
+            | Kind::PositionLost,
+            _,
+        ) => Verdict::StopRun,
     }
 }
 

@@ -41,6 +41,7 @@ async fn open(kind: &dyn Connector, options: serde_json::Value, directory: &Path
         budgets: Arc::new(Budgets::new(clock)),
         seed: 1,
         directory: directory.to_owned(),
+        caller: Default::default(),
     };
     let connection = Connection { name: "test".into(), kind: kind.spec().name.into(), options };
     kind.source(&connection, &context).await.unwrap()

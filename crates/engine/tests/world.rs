@@ -129,6 +129,7 @@ impl World {
             budgets: engine.budgets.clone(),
             seed: self.seed,
             directory: self.directory.path().to_owned(),
+            caller: Default::default(),
         }
     }
 

@@ -180,6 +180,9 @@ fn sync(scenario: &Scenario, definition: &Definition) -> Sync {
         batch: scenario.batch,
         rest: false,
         schedules: Vec::new(),
+        params: Vec::new(),
+        fresh: None,
+        each: None,
     }
 }
 

@@ -83,6 +83,9 @@ pub(crate) fn sync(
         batch: apis.batch,
         rest: mapping.rest,
         schedules,
+        params: Vec::new(),
+        fresh: None,
+        each: None,
     })
 }
 

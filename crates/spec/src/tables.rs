@@ -52,6 +52,7 @@ pub(crate) fn options(
         update: to.texts(reader, "update"),
         insert: to.texts(reader, "insert"),
         update_when: to.sql(reader, "update_when"),
+        partition: Vec::new(),
         after: after(reader, to),
         lock_timeout: to.interval(reader, "lock_timeout").unwrap_or(LOCK_TIMEOUT),
         parallel: to.integer(reader, "parallel").and_then(|n| usize::try_from(n).ok()),

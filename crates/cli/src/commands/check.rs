@@ -161,10 +161,11 @@ impl Checking<'_> {
         if let Some(tried) = self.sources.get(&connection.name) {
             return tried.clone();
         }
-        let opened = match self.systems.source(connection).await {
-            Ok(source) => source.streams().await.map(|_| source),
-            Err(error) => Err(error),
-        };
+        let opened =
+            match self.systems.source(connection, &syncline_connect::registry::Caller::default()).await {
+                Ok(source) => source.streams().await.map(|_| source),
+                Err(error) => Err(error),
+            };
         let opened = opened.map_err(|error| self.connection_failed(connection, error)).ok();
         self.sources.insert(connection.name.clone(), opened.clone());
         opened

@@ -54,7 +54,10 @@ async fn one(
     let about = |failure: Failure| failure.about(&sync.name);
     let asked = load::run::Options { mode: args.mode.map(Into::into), ..Default::default() };
     let load_options = schedule::options(sync, args.schedule.as_deref(), asked)?;
-    let (flow, found) = systems.open(&opened.loaded.project, sync).await.map_err(about)?;
+    let (flow, found) = systems
+        .open(&opened.loaded.project, sync, &syncline_connect::registry::Caller::default())
+        .await
+        .map_err(about)?;
     let Some(flow) = flow else { return Err(check::refuse(opened, sync, &found)) };
     let mut kept = Vec::new();
     let mut seen = 0_u64;

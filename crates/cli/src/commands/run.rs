@@ -55,6 +55,7 @@ fn asked(args: &RunArgs) -> load::run::Options {
         repair: None,
         parallel: std::thread::available_parallelism().map_or(1, usize::from),
         about: About::default(),
+        partition: syncline_core::partition::Partition::default(),
     }
 }
 
@@ -65,7 +66,8 @@ pub(crate) async fn open(
     sync: &Sync,
     cancel: &Cancel,
 ) -> Result<Flow, Failure> {
-    let opening = unless_cancelled(cancel, systems.open(&opened.loaded.project, sync));
+    let caller = syncline_connect::registry::Caller::default();
+    let opening = unless_cancelled(cancel, systems.open(&opened.loaded.project, sync, &caller));
     let (bound, found) = Box::pin(opening).await.map_err(|failure| failure.about(&sync.name))?;
     let bound = bound.ok_or_else(|| check::refuse(opened, sync, &found))?;
     failpoint!("cli.run.opened", |place| crate::failpoint::failure(place).about(&sync.name));

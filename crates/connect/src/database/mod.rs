@@ -16,6 +16,7 @@ use syncline_core::{
     batch::Batch,
     schema::{FieldType, Stream},
     sync::Deletes,
+    value::Value,
 };
 
 use crate::{
@@ -100,6 +101,9 @@ pub struct Claim {
     pub lock_timeout: std::time::Duration,
     /// The table may be replaced as a whole: what hangs on it matters.
     pub replaces: bool,
+    /// Only rows of this partition are loaded: others may load theirs at the same time, and the state is kept per partition
+    /// (the claim's `sync` is then the partition's name). Empty: the whole table.
+    pub partition: Vec<(String, String)>,
     /// Look only: nothing outlives the session, nothing is claimed, and [`Load::commit`] is refused.
     pub dry: bool,
 }
@@ -236,6 +240,8 @@ pub struct Commit {
     pub approved: Option<u64>,
     /// Statements to run after the merge.
     pub after: Vec<String>,
+    /// Values that stand for `:name` in them.
+    pub params: std::collections::BTreeMap<String, Value<'static>>,
     /// Whether the table's indexes are rebuilt, after the transaction.
     pub reindex: bool,
     /// The cursor to remember, as JSON; `None`: the one there is stays.

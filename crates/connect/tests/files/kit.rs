@@ -94,6 +94,7 @@ impl Directory {
             budgets: Arc::new(Budgets::new(clock)),
             seed: 1,
             directory: self.directory.path().to_owned(),
+            caller: Default::default(),
         }
     }
 

@@ -23,7 +23,14 @@ use super::{
 };
 
 fn claim(sync: &str, table: &str) -> Claim {
-    Claim { sync: sync.into(), table: table.into(), lock_timeout: Duration::ZERO, replaces: true, dry: false }
+    Claim {
+        sync: sync.into(),
+        table: table.into(),
+        lock_timeout: Duration::ZERO,
+        replaces: true,
+        partition: Vec::new(),
+        dry: false,
+    }
 }
 
 fn shape(fields: &[Field], how: How) -> Shape {
@@ -54,6 +61,7 @@ fn commit(how: How, cursor: &str, staged: u64) -> Commit {
         },
         approved: None,
         after: Vec::new(),
+        params: std::collections::BTreeMap::new(),
         reindex: false,
         cursor: Some(cursor.into()),
         started_at: 7,

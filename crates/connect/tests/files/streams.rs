@@ -232,6 +232,7 @@ async fn keys_are_the_same_by_value() {
         key: vec!["price".into()],
         tombstone: None,
         keys: vec![vec![Value::Decimal("1.500".into())]],
+        params: syncline_connect::source::Params::new(),
     };
     let found = source.fetch(fetch).await.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!([found.value(0, 0), found.value(1, 0)], [text("a"), text("b")]);

@@ -32,7 +32,14 @@ impl Database {
     }
 
     async fn load(&self, table: &str, lock_timeout: Duration) -> Box<dyn Load> {
-        let claim = Claim { sync: "s".into(), table: table.into(), lock_timeout, replaces: true, dry: false };
+        let claim = Claim {
+            sync: "s".into(),
+            table: table.into(),
+            lock_timeout,
+            replaces: true,
+            partition: Vec::new(),
+            dry: false,
+        };
         self.destination().await.open(&claim).await.unwrap_or_else(|e| panic!("{e}"))
     }
 
@@ -231,6 +238,7 @@ fn commit(columns: &[Column], how: How, staged: usize) -> Commit {
         },
         approved: None,
         after: Vec::new(),
+        params: std::collections::BTreeMap::new(),
         reindex: false,
         cursor: Some("1".into()),
         started_at: 0,

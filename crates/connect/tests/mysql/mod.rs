@@ -43,6 +43,7 @@ fn full(stream: &str, columns: &[&str]) -> Read {
         lag: Duration::ZERO,
         batch_rows: 1000,
         batch_bytes: 1 << 20,
+        params: syncline_connect::source::Params::new(),
     }
 }
 

@@ -97,7 +97,14 @@ async fn unsigned_numbers_beyond_64_bits_with_a_sign() {
         let keys =
             all.iter().map(|k| vec![k.clone()]).chain([vec![decimal("-1")], vec![decimal("0.5")]]).collect();
         let (columns, key) = (vec!["k".into()], vec!["k".into()]);
-        let fetch = Fetch { stream: "t".into(), columns, key, tombstone: None, keys };
+        let fetch = Fetch {
+            stream: "t".into(),
+            columns,
+            key,
+            tombstone: None,
+            keys,
+            params: syncline_connect::source::Params::new(),
+        };
         assert_eq!(source.fetch(fetch).await.unwrap_or_else(|e| panic!("{e}")).len(), 4);
         for (from, back, expected) in [
             ("9223372036854775808", 0, 2),
@@ -126,7 +133,14 @@ async fn decimals_are_compared_with_all_their_digits() {
         assert_eq!(rows(&source, request).await.concat(), all.map(decimal));
         let keys = vec![vec![decimal(all[1])], vec![decimal("1234567890123456789012345678.00000000014")]];
         let (columns, key) = (vec!["k".into()], vec!["k".into()]);
-        let fetch = Fetch { stream: "t".into(), columns, key, tombstone: None, keys };
+        let fetch = Fetch {
+            stream: "t".into(),
+            columns,
+            key,
+            tombstone: None,
+            keys,
+            params: syncline_connect::source::Params::new(),
+        };
         assert_eq!(
             source.fetch(fetch).await.unwrap_or_else(|e| panic!("{e}")).len(),
             1,
@@ -173,7 +187,7 @@ async fn keys_of_many_types_page_and_are_found() {
             assert_eq!(found.len(), expected, "{kind}: {found:?}");
             let keys = found;
             let (columns, key) = (vec!["k".into()], vec!["k".into()]);
-            let fetch = Fetch { stream: table, columns, key, tombstone: None, keys };
+            let fetch = Fetch { stream: table, columns, key, tombstone: None, keys, params: syncline_connect::source::Params::new() };
             let batch = source.fetch(fetch).await.unwrap_or_else(|e| panic!("{kind}: {e}"));
             assert_eq!(batch.len(), expected, "{kind}");
         }
@@ -198,7 +212,7 @@ async fn what_the_collation_calls_equal_is_one_key() {
             assert_eq!(rows(&source, request).await.len(), 4);
         }
         let (columns, key) = (vec!["k".into()], vec!["k".into()]);
-        let fetch = Fetch { stream: "t".into(), columns, key, tombstone: None, keys: vec![vec![text("a")]] };
+        let fetch = Fetch { stream: "t".into(), columns, key, tombstone: None, keys: vec![vec![text("a")]], params: syncline_connect::source::Params::new() };
         assert_eq!(source.fetch(fetch).await.unwrap_or_else(|e| panic!("{e}")).len(), 1);
         db.run("CREATE TABLE d (k varchar(20) COLLATE utf8mb4_general_ci)").await;
         db.run("INSERT INTO d VALUES ('a'), ('A'), ('b')").await;
@@ -297,7 +311,7 @@ async fn views_statements_and_names_of_other_databases() {
         let from = Value::Timestamp { micros: 0, zoned: true };
         assert_eq!(ids(&source, incremental(statement, &["id", "at"], "at", from)).await, [2]);
         let (columns, key) = (vec!["id".into()], vec!["id".into()]);
-        let fetch = Fetch { stream: statement.into(), columns, key, tombstone: None, keys: vec![vec![Value::Int64(2)]] };
+        let fetch = Fetch { stream: statement.into(), columns, key, tombstone: None, keys: vec![vec![Value::Int64(2)]], params: syncline_connect::source::Params::new() };
         assert_eq!(source.fetch(fetch).await.unwrap_or_else(|e| panic!("{e}")).len(), 1);
         for (wrong, kind) in [
             ("(select nothing from base)", Kind::Definition),

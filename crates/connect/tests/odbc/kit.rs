@@ -24,7 +24,7 @@ pub(crate) fn opening(options: serde_json::Value) -> (Connection, Context) {
     let connection = Connection { name: "erp".into(), kind: "odbc".into(), options };
     let clock = Arc::new(SystemClock::new());
     let budgets = Arc::new(Budgets::new(clock.clone()));
-    (connection, Context { clock, budgets, seed: 1, directory: PathBuf::new() })
+    (connection, Context { clock, budgets, seed: 1, directory: PathBuf::new(), caller: Default::default() })
 }
 
 /// Opens a source with these options.

@@ -93,6 +93,7 @@ pub(crate) fn connection(options: serde_json::Value) -> (Connection, Context) {
         budgets: Arc::new(Budgets::new(clock)),
         seed: 1,
         directory: PathBuf::new(),
+        caller: Default::default(),
     };
     (connection, context)
 }

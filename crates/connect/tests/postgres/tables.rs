@@ -104,6 +104,7 @@ async fn keys_of_many_types_page_and_are_found() {
                 key: vec!["k".into()],
                 tombstone: None,
                 keys: found,
+                params: syncline_connect::source::Params::new(),
             };
             let batch = source.fetch(fetch).await.unwrap_or_else(|e| panic!("{kind}: {e}"));
             assert_eq!(batch.len(), 3, "{kind}");

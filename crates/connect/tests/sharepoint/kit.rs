@@ -64,6 +64,7 @@ impl Sim {
             budgets: Arc::new(Budgets::new(clock.clone())),
             seed: 7,
             directory: directory.path().to_owned(),
+            caller: Default::default(),
         };
         Self { server, connector: Connector::default(), context, clock, directory, lists: AtomicU64::new(0) }
     }

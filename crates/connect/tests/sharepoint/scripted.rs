@@ -65,7 +65,7 @@ impl Script {
         });
         let clock = Arc::new(SystemClock::new());
         let budgets = Arc::new(Budgets::new(clock.clone()));
-        let context = Context { clock, budgets, seed: 7, directory: "/".into() };
+        let context = Context { clock, budgets, seed: 7, directory: "/".into(), caller: Default::default() };
         let connection = Connection { name: "c".into(), kind: "sharepoint".into(), options };
         Connector::default().destination(&connection, &context).await.unwrap()
     }

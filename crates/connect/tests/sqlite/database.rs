@@ -65,8 +65,14 @@ impl Place {
     }
 
     async fn load(&self, table: &str, lock_timeout: Duration) -> Box<dyn Load> {
-        let claim =
-            Claim { sync: "s".into(), table: table.into(), lock_timeout, replaces: false, dry: false };
+        let claim = Claim {
+            sync: "s".into(),
+            table: table.into(),
+            lock_timeout,
+            replaces: false,
+            partition: Vec::new(),
+            dry: false,
+        };
         self.opened().await.open(&claim).await.unwrap_or_else(|e| panic!("{e}"))
     }
 }
@@ -234,6 +240,7 @@ fn commit(columns: &[Column], how: How, staged: usize) -> Commit {
         },
         approved: None,
         after: Vec::new(),
+        params: std::collections::BTreeMap::new(),
         reindex: false,
         cursor: None,
         started_at: 0,
@@ -286,7 +293,14 @@ async fn nothing_is_made_before_it_is_loaded() {
     let database = place.opened().await;
     assert_eq!(database.describe("t").await.map_err(|e| e.kind), Ok(None));
     assert_eq!(database.tables().await.map_err(|e| e.kind), Ok(Vec::new()));
-    let claim = Claim { sync: "s".into(), table: "t".into(), lock_timeout: LONG, replaces: false, dry: true };
+    let claim = Claim {
+        sync: "s".into(),
+        table: "t".into(),
+        lock_timeout: LONG,
+        replaces: false,
+        partition: Vec::new(),
+        dry: true,
+    };
     let mut look = database.open(&claim).await.unwrap_or_else(|e| panic!("{e}"));
     stage(look.as_mut(), &id_and_v(), How::Merge, vec![two(1, 1)]).await.unwrap_or_else(|e| panic!("{e}"));
     look.close().await.unwrap_or_else(|e| panic!("{e}"));

@@ -97,7 +97,7 @@ pub(crate) fn connection(path: &str) -> Connection {
 pub(crate) fn context(directory: &Path) -> Context {
     let clock = Arc::new(SystemClock::new());
     let budgets = Arc::new(Budgets::new(clock.clone()));
-    Context { clock, budgets, seed: 1, directory: directory.to_owned() }
+    Context { clock, budgets, seed: 1, directory: directory.to_owned(), caller: Default::default() }
 }
 
 /// With all six digits, so that text order is time order.

@@ -44,6 +44,7 @@ fn full(stream: &str, columns: &[&str]) -> Read {
         lag: Duration::ZERO,
         batch_rows: 1000,
         batch_bytes: 1 << 20,
+        params: syncline_connect::source::Params::new(),
     }
 }
 
@@ -169,6 +170,7 @@ async fn keys_and_tables_of_every_sort() {
         key: vec!["k".into()],
         tombstone: None,
         keys: vec![vec![Value::Text("a".into())]],
+        params: syncline_connect::source::Params::new(),
     };
     assert_eq!(source.fetch(fetch).await.map(|b| b.len()).ok(), Some(1), "texts are looked up exactly");
 }

@@ -380,6 +380,10 @@ fn fields(
             Origin::Column(name) => (name.clone(), From::Column(name.clone())),
             Origin::Sql(_) => (computed_name(&field.to), From::Column(computed_name(&field.to))),
             Origin::Expression(expr) => (String::new(), From::Expression(expr.clone())),
+            Origin::Param(name) => {
+                problems.push(error(&path, &format!("there is no parameter {name:?}")));
+                continue;
+            }
         };
         let column = match &from {
             From::Column(_) => match read.field(&name) {

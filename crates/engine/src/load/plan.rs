@@ -48,6 +48,7 @@ pub async fn plan(
         table: sync.to.stream.clone(),
         lock_timeout: sync.to.table.lock_timeout,
         replaces: true,
+        partition: Vec::new(),
         dry: true,
     };
     let doing = format!("looking at {:?}", sync.to.stream);

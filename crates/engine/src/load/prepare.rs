@@ -2,7 +2,7 @@
 
 use syncline_connect::{
     database::{self, Absent, Commit, Gone, How, Merge, Shape, evolve::Decision},
-    source::{Computed, CopyPlan, Output, Read},
+    source::{Computed, CopyPlan, Output, Params, Read},
 };
 use syncline_core::{
     cursor::Position,
@@ -58,6 +58,7 @@ pub(super) fn read(table: &Table, reading: &Reading, columns: &[String]) -> Read
         lag: from.lag,
         batch_rows: BATCH_ROWS,
         batch_bytes: BATCH_BYTES,
+        params: Params::new(),
     }
 }
 
@@ -144,6 +145,7 @@ pub(super) fn prepare(
         guard: sync.deletes.clone(),
         approved: None,
         after: options_of.after.clone(),
+        params: std::collections::BTreeMap::new(),
         reindex: options.reindex,
         cursor: None,
         started_at,

@@ -23,6 +23,7 @@ pub async fn reset(engine: &Engine, sync: &Sync, database: &dyn Database) -> Res
         table: sync.to.stream.clone(),
         lock_timeout: sync.to.table.lock_timeout,
         replaces: false,
+        partition: Vec::new(),
         dry: false,
     };
     let mut load = database.open(&claim).await.map_err(doing())?;
@@ -41,6 +42,7 @@ pub async fn reset(engine: &Engine, sync: &Sync, database: &dyn Database) -> Res
             guard: sync.deletes.clone(),
             approved: None,
             after: Vec::new(),
+            params: std::collections::BTreeMap::new(),
             reindex: false,
             cursor: serde_json::to_string(&Cursor { position: None, ..cursor }).ok(),
             started_at: load

@@ -17,6 +17,7 @@ use syncline_core::{
     guard::{self, Verdict},
     identity::Identity,
     mapping::{Problem, RecordProblem},
+    partition::Partition,
     run::Phase,
     sync::{Mode, Write},
     value::Value,
@@ -61,6 +62,8 @@ pub struct Options {
     pub parallel: usize,
     /// What the run is part of; source and destination are filled in.
     pub about: About,
+    /// Which records it is about.
+    pub partition: Partition,
 }
 
 /// Loads a table once. `cancel` turning true stops it; nothing of it is then in the table.
@@ -181,6 +184,7 @@ impl Session<'_> {
             table: sync.to.stream.clone(),
             lock_timeout: sync.to.table.lock_timeout,
             replaces: sync.write == Write::Replace || self.options.prepurge,
+            partition: Vec::new(),
             dry: false,
         };
         self.table.database.open(&claim).await.map_err(Error::connect(format!("taking {:?}", sync.to.stream)))
@@ -461,6 +465,7 @@ impl Session<'_> {
                 key: self.table.key.clone(),
                 tombstone: read(self.table, &reading, &[]).tombstone,
                 keys: group.to_vec(),
+                params: self.options.partition.params.clone(),
             };
             let doing = "fetching records by key";
             let batch = self.table.source.fetch(fetch).await.map_err(Error::connect(doing))?;

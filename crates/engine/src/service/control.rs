@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use syncline_connect::clock::Clock;
+use syncline_connect::{clock::Clock, registry::Caller};
 use syncline_core::{
     calendar::Timing,
     plan::Planned,
@@ -278,7 +278,7 @@ impl Control {
         options.fit(&Subject::sync(sync.name.clone()), Some(sync)).map_err(Refused::Unfit)?;
         let run_options = options.run_options().map_err(Refused::Unfit)?;
         let engine = self.systems.engine();
-        let flow = self.systems.open(&project, sync).await?;
+        let flow = self.systems.open(&project, sync, &Caller::default()).await?;
         let mut planned = Vec::new();
         let mut each = |record: Planned| {
             if planned.len() < limit {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use syncline_connect::registry::Caller;
 use syncline_core::{precedence, project::Project, run::Status, sync::Sync};
 use syncline_store::{
     About, Error as StoreError, Run, RunId,
@@ -177,8 +178,9 @@ impl Local {
         part: PartOf<'_>,
     ) -> SyncDone {
         let engine = self.control.systems.engine();
+        let caller = Caller { user: None, correlation: order.options.about.correlation.clone() };
         let flow = tokio::select! {
-            flow = self.control.systems.open(order.project, order.sync) => flow,
+            flow = self.control.systems.open(order.project, order.sync, &caller) => flow,
             () = asked_to_stop(&mut cancel) => return nothing(cancelled()),
         };
         let flow = match flow {

@@ -31,7 +31,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use syncline_connect::statements::Statements;
+use syncline_connect::{registry::Caller, statements::Statements};
 use syncline_core::{
     chain::HttpCall, connection::Connection, counts::Counts, project::Project, report::Report, run::Phase,
     run::Status, sync::Sync,
@@ -81,11 +81,11 @@ pub trait Systems: Send + std::marker::Sync {
     /// What runs share: store, clock, quotas.
     fn engine(&self) -> Engine;
 
-    /// Opens both connections of a sync and binds it.
+    /// Opens both connections of a sync and binds it; `caller`: for whom, and as part of what.
     ///
     /// # Errors
     /// [`Error::Definition`] with every problem, or [`Error::Connect`].
-    async fn open(&self, project: &Project, sync: &Sync) -> Result<Flow, Error>;
+    async fn open(&self, project: &Project, sync: &Sync, caller: &Caller) -> Result<Flow, Error>;
 
     /// Opens a connection for single statements.
     ///

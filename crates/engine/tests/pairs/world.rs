@@ -176,6 +176,7 @@ fn context(directory: &Path) -> Context {
         budgets: Arc::new(Budgets::new(clock)),
         seed: 1,
         directory: directory.to_owned(),
+        caller: Default::default(),
     }
 }
 
@@ -273,6 +274,7 @@ pub(crate) async fn contents(end: &End, stream: &str) -> (Stream, BTreeMap<i64, 
         lag: Duration::ZERO,
         batch_rows: 500,
         batch_bytes: 1 << 20,
+        params: syncline_connect::source::Params::new(),
     };
     let mut reader = end.source.read(read).await.unwrap();
     let mut records = BTreeMap::new();

@@ -17,7 +17,7 @@ use serde_json::json;
 use syncline_connect::{
     budget::Budgets,
     clock::Clock,
-    registry::{Connector as _, Context},
+    registry::{Caller, Connector as _, Context},
     sqlite,
     statements::Statements,
 };
@@ -216,6 +216,7 @@ fn context(directory: &Path, clock: &Arc<dyn Clock>) -> Context {
         budgets: Arc::new(Budgets::new(Arc::clone(clock))),
         seed: 1,
         directory: directory.to_owned(),
+        caller: Default::default(),
     }
 }
 
@@ -231,7 +232,7 @@ impl Systems for Files {
         self.engine.clone()
     }
 
-    async fn open(&self, project: &Project, sync: &Sync) -> Result<Flow, Error> {
+    async fn open(&self, project: &Project, sync: &Sync, _: &Caller) -> Result<Flow, Error> {
         let connect = |source| Error::Connect { doing: "opening".into(), source };
         let from = project.connection(&sync.from.connection).unwrap();
         let to = project.connection(&sync.to.connection).unwrap();

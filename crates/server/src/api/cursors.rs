@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use serde::Serialize;
+use syncline_connect::registry::Caller;
 use syncline_engine::{Flow, load::reset};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -65,7 +66,7 @@ async fn reset_cursor(State(api): State<Api>, Path(name): Path<Name>) -> Answer<
     let _place = api.look()?;
     // held until both are done: no run may begin between them
     let lease = api.store.claim(&sync.name, api.clock.now()).await?;
-    let in_destination = match Box::pin(api.systems.open(&served.project, sync)).await? {
+    let in_destination = match Box::pin(api.systems.open(&served.project, sync, &Caller::default())).await? {
         Flow::Load(table) => Box::pin(reset::reset(&api.systems.engine(), sync, &*table.database)).await?,
         Flow::Push(_) => false,
     };

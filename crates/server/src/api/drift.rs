@@ -13,6 +13,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use syncline_connect::registry::Caller;
 use syncline_core::{plan::diff, sync::Sync};
 use syncline_engine::{
     Flow,
@@ -190,7 +191,7 @@ type Found = (BTreeMap<&'static str, u64>, Vec<FindingShown>, Vec<String>);
 
 async fn look(api: &Api, sync: &Sync) -> Result<Found, syncline_engine::Error> {
     let engine = api.systems.engine();
-    match api.systems.open(&api.served().project, sync).await? {
+    match api.systems.open(&api.served().project, sync, &Caller::default()).await? {
         Flow::Push(bound) => {
             let comparison = verify::verify(&engine, &bound, FINDINGS_MAX).await?;
             let totals = comparison.totals.iter().map(|(kind, n)| (word(*kind), *n)).collect();

@@ -171,6 +171,7 @@ impl From<&Sync> for Definition {
                 FieldOrigin::Column(column) => ("column", column.clone()),
                 FieldOrigin::Expression(expression) => ("cel", expression.text().to_owned()),
                 FieldOrigin::Sql(sql) => ("sql", sql.clone()),
+                FieldOrigin::Param(name) => ("param", name.clone()),
             };
             FieldShown { to: field.to.clone(), kind, from }
         });

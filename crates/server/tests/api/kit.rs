@@ -9,7 +9,7 @@ use serde_json::Value;
 use syncline_connect::{
     budget::Budgets,
     clock::{Clock, SystemClock},
-    registry::{Context, Registry},
+    registry::{Caller, Context, Registry},
     sqlite as tables,
     statements::Statements,
 };
@@ -317,7 +317,8 @@ pub(crate) struct Files {
 impl Files {
     fn new(store: Arc<dyn ServiceStore>, clock: Arc<dyn Clock>, directory: &Path) -> Self {
         let budgets = Arc::new(Budgets::new(Arc::clone(&clock)));
-        let context = Context { clock, budgets, seed: 1, directory: directory.to_owned() };
+        let context =
+            Context { clock, budgets, seed: 1, directory: directory.to_owned(), caller: Default::default() };
         Self { registry: Registry::default().with(tables::Connector), context, store }
     }
 }
@@ -336,7 +337,7 @@ impl Systems for Files {
         }
     }
 
-    async fn open(&self, project: &Project, sync: &Sync) -> Result<Flow, Error> {
+    async fn open(&self, project: &Project, sync: &Sync, _: &Caller) -> Result<Flow, Error> {
         let of = |name: &str| project.connection(name).expect("a checked project has its connections");
         let (from, to) = (of(&sync.from.connection), of(&sync.to.connection));
         let opened = async {

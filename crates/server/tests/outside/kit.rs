@@ -45,6 +45,7 @@ impl World {
             budgets: Arc::new(Budgets::new(clock)),
             seed: 1,
             directory: self.directory.path().to_owned(),
+            caller: Default::default(),
         };
         let connection = Connection {
             name: "data".into(),

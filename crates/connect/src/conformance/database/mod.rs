@@ -143,6 +143,7 @@ impl<'a> Bench<'a> {
             table: self.kit.written(&self.table),
             lock_timeout: Duration::from_secs(20),
             replaces: self.shape.takes_place,
+            partition: Vec::new(),
             dry: false,
         }
     }
@@ -169,6 +170,7 @@ impl<'a> Bench<'a> {
             guard: guard(),
             approved: None,
             after: Vec::new(),
+            params: std::collections::BTreeMap::new(),
             reindex: false,
             cursor: Some("\"here\"".into()),
             started_at: 1_769_853_600_000_000,

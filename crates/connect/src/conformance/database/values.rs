@@ -79,6 +79,7 @@ async fn read(kit: &dyn Kit, table: &str, kind: &FieldType) -> Vec<Value<'static
         lag: Duration::ZERO,
         batch_rows: 1000,
         batch_bytes: 1 << 20,
+        params: crate::source::Params::new(),
     };
     let mut reader = fine(kit.source().await.read(request).await, "read");
     let mut values = Vec::new();

@@ -78,6 +78,7 @@ async fn says_what_is_missing(kit: &dyn Kit) {
         key: vec!["nope".into()],
         tombstone: None,
         keys: vec![vec![int(1)]],
+        params: crate::source::Params::new(),
     };
     assert_eq!(kind(bench.source.fetch(fetch).await.map(drop), "a missing key column"), Kind::Definition);
 }
@@ -100,6 +101,7 @@ async fn fetches(kit: &dyn Kit) {
         key: vec!["b".into(), "a".into()],
         tombstone: Some("gone".into()),
         keys,
+        params: crate::source::Params::new(),
     };
     let keys = vec![
         vec![text("x"), int(7)],
@@ -174,6 +176,7 @@ async fn odd_names(kit: &dyn Kit) {
         key: vec!["c.d".into(), "select".into()],
         tombstone: None,
         keys: vec![vec![text("k1"), int(3)]],
+        params: crate::source::Params::new(),
     };
     assert_eq!(fine(bench.source.fetch(fetch).await, "fetch by odd columns").len(), 1);
     let found = bench.source.duplicate_keys(&bench.stream, &["a\"b".into()], 3).await;

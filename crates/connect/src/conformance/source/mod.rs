@@ -170,6 +170,7 @@ impl Bench {
             lag: Duration::ZERO,
             batch_rows: 100,
             batch_bytes: 1 << 20,
+            params: crate::source::Params::new(),
         }
     }
 

@@ -70,6 +70,7 @@ async fn as_key(kit: &dyn Kit, number: usize, kind: &FieldType, values: &[Value<
         key: vec!["k".into()],
         tombstone: None,
         keys: values.iter().map(|v| vec![v.clone()]).collect(),
+        params: crate::source::Params::new(),
     };
     let batch = fine(bench.source.fetch(request).await, "fetch");
     let found = (0..batch.len()).map(|r| vec![batch.value(r, 0).into_owned()]).collect();
