@@ -361,5 +361,8 @@ fn sync() -> Sync {
         batch: 50,
         rest: false,
         schedules: Vec::new(),
+        params: Vec::new(),
+        fresh: None,
+        each: None,
     }
 }

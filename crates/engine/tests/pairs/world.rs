@@ -251,6 +251,9 @@ fn sync(stream: &str, table: &str) -> Sync {
         batch: 50,
         rest: true,
         schedules: Vec::new(),
+        params: Vec::new(),
+        fresh: None,
+        each: None,
     }
 }
 

@@ -53,6 +53,9 @@ pub(crate) fn sync(name: &str, schedules: Vec<Schedule>) -> Sync {
         batch: 50,
         rest: true,
         schedules,
+        params: Vec::new(),
+        fresh: None,
+        each: None,
     }
 }
 
