@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::answer::Reply;
 use crate::error::Error;
 use crate::faults::FaultRule;
+use crate::mint::MintSpec;
 use crate::operations::control_error;
 use crate::options::{AppOptions, Tier};
+use crate::people::{ConsentSpec, UserSpec};
 use crate::service::Arrived;
 use crate::site::{ListSpec, SiteSpec};
 use crate::switches::Switches;
@@ -51,6 +53,14 @@ struct ListAction {
     list: String,
     #[serde(default)]
     display_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Challenge {
+    oid: String,
+    #[serde(default)]
+    claims: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +142,7 @@ fn read(world: &World, action: &str, query: &str) -> Result<Value, Problem> {
         }
         "counters" => json!(world.counters()),
         "faults" => json!({ "faults": world.faults() }),
+        "users" => json!({ "users": world.users() }),
         "switches" => json!(world.switches()),
         "clock" => json!({ "now_ms": world.now_ms(), "late": world.pending_late_applies() }),
         _ => return Err(Problem::Unknown),
@@ -174,6 +185,21 @@ fn write(world: &World, action: &str, bytes: &[u8]) -> Result<Value, Problem> {
             world.set_app(&body::<AppOptions>(bytes)?)?;
             done
         }
+        "users" => {
+            world.add_user(&body::<UserSpec>(bytes)?)?;
+            done
+        }
+        "users/challenge" => {
+            let given: Challenge = body(bytes)?;
+            world.challenge_user(&given.oid, given.claims.as_ref());
+            done
+        }
+        "consent" => {
+            world.consent(&body::<ConsentSpec>(bytes)?)?;
+            done
+        }
+        "tokens/mint" => json!({ "token": world.mint_user_token(&body::<MintSpec>(bytes)?)? }),
+        "tokens/roll" => json!({ "kid": world.roll_signing_key()? }),
         "tokens/expire" => {
             world.expire_tokens();
             done

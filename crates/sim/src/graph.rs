@@ -6,6 +6,7 @@ use hyper::Method;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::access::Caller;
 use crate::answer::{Refusal, Reply, Stamp};
 use crate::delta::DeltaRequest;
 use crate::faults::{Applied, Fault, Strike, Subject};
@@ -69,14 +70,14 @@ pub(crate) struct Call {
     pub(crate) base: Arc<str>,
     /// Id of the part, in a batch.
     pub(crate) part: Option<String>,
-    pub(crate) app: usize,
+    pub(crate) caller: Caller,
     /// What is wrong with the URL, if anything.
     pub(crate) problem: Option<Refusal>,
 }
 
 impl Call {
     /// Reads path and query; `target` is what follows `/v1.0`.
-    pub(crate) fn new(method: Method, target: &str, base: Arc<str>, app: usize) -> Self {
+    pub(crate) fn new(method: Method, target: &str, base: Arc<str>, caller: Caller) -> Self {
         let (path, raw_query) = target.split_once('?').unwrap_or((target, ""));
         let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
         let path = if path.starts_with('/') { path.into_owned() } else { format!("/{path}") };
@@ -97,7 +98,7 @@ impl Call {
             body: Body::Absent,
             base,
             part: None,
-            app,
+            caller,
             problem,
         }
     }
@@ -223,7 +224,7 @@ fn before_work(state: &mut State, call: &Call, fault: &Fault) -> Option<Stopped>
     if *fault == Fault::ResetBeforeApply {
         return Some(Stopped::Reset);
     }
-    refused_by_fault(state, call.app, fault).map(Stopped::Refused)
+    refused_by_fault(state, call.caller.app, fault).map(Stopped::Refused)
 }
 
 /// The refusal a fault stands for, if it is one.
@@ -291,7 +292,8 @@ fn charge(state: &mut State, call: &Call, record: &mut Record) -> Result<Option<
     let units = call.units();
     let now_ms = state.clock.now_ms();
     let State { throttle, apps, rules, .. } = state;
-    let charge = Charge { app: &apps[call.app].client_id, kind: call.kind, list: record.list, units, now_ms };
+    let charge =
+        Charge { app: &apps[call.caller.app].client_id, kind: call.kind, list: record.list, units, now_ms };
     let verdict = throttle.charge(&charge, rules);
     let seconds = |ms: i64| (state.clock.caller_seconds(ms).ceil() as u64).max(1);
     match verdict {

@@ -87,6 +87,15 @@ pub struct Switches {
     pub block_after: Option<u32>,
     /// How long such a block lasts, in simulated seconds (facts §3.3 \[X\]).
     pub block_seconds: u32,
+    /// On-behalf-of requests per user and five minutes before 429; 50 is SharePoint's (facts §3.2 \[D\], whether it
+    /// is counted for other resources is X). No limit when absent.
+    pub delegation_requests_per_user: Option<u64>,
+    /// Identical token requests within five minutes before `AADSTS50196` (facts §5.4; how many is X). No limit when
+    /// absent.
+    pub token_loop_guard: Option<u64>,
+    /// Only clients that declared `cp1` are challenged (facts §5.6 \[D\]). Off: a challenged user's every token is
+    /// refused, which is the harder case for a client.
+    pub challenge_needs_capability: bool,
 }
 
 impl Default for Switches {
@@ -131,6 +140,9 @@ impl Default for Switches {
             ratelimit_reset: RateLimitReset::OldestLeaves,
             block_after: None,
             block_seconds: 600,
+            delegation_requests_per_user: None,
+            token_loop_guard: None,
+            challenge_needs_capability: false,
         }
     }
 }

@@ -105,6 +105,15 @@ impl World {
         *self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Scheme and address of the server; empty before it listens.
+    pub(crate) fn base(&self) -> String {
+        self.lock().base.clone()
+    }
+
+    pub(crate) fn set_base(&self, base: String) {
+        self.lock().base = base;
+    }
+
     /// Sets what is added to every Graph answer from now on, in real time.
     pub fn set_latency(&self, latency: Duration) {
         *self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner) = latency;
@@ -343,9 +352,11 @@ impl World {
         self.lock().deferred_len()
     }
 
-    /// Makes all access tokens stop working.
+    /// Makes all access and refresh tokens stop working.
     pub fn expire_tokens(&self) {
-        self.lock().revoke_tokens(None);
+        let mut state = self.lock();
+        state.revoke_tokens(None);
+        state.refresh_tokens.clear();
     }
 
     /// Makes all delta tokens stop working: they are answered with 410.

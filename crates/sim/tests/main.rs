@@ -4,6 +4,7 @@
 //! from the same facts (`schemas/`). Nothing sleeps: clocks are frozen and advanced.
 
 mod caller;
+mod delegated;
 mod faults;
 mod golden;
 mod identity;
