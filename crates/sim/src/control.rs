@@ -16,6 +16,7 @@ use crate::people::{ConsentSpec, UserSpec};
 use crate::service::Arrived;
 use crate::site::{ListSpec, SiteSpec};
 use crate::switches::Switches;
+use crate::webinars;
 use crate::world::World;
 
 /// Entries of one log or item page when no limit is given.
@@ -70,7 +71,8 @@ struct TierAction {
 }
 
 /// A control request that could not be done.
-enum Problem {
+#[derive(Debug)]
+pub(crate) enum Problem {
     Body(String),
     World(Error),
     Unknown,
@@ -106,7 +108,7 @@ pub(crate) fn answer(world: &World, arrived: &Arrived) -> Reply {
     }
 }
 
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| Problem::Body(error.to_string()))
 }
@@ -143,6 +145,7 @@ fn read(world: &World, action: &str, query: &str) -> Result<Value, Problem> {
         "counters" => json!(world.counters()),
         "faults" => json!({ "faults": world.faults() }),
         "users" => json!({ "users": world.users() }),
+        "webinars" => json!({ "webinars": world.webinars() }),
         "switches" => json!(world.switches()),
         "clock" => json!({ "now_ms": world.now_ms(), "late": world.pending_late_applies() }),
         _ => return Err(Problem::Unknown),
@@ -208,6 +211,7 @@ fn write(world: &World, action: &str, bytes: &[u8]) -> Result<Value, Problem> {
             world.expire_delta_tokens();
             done
         }
+        _ if action.starts_with("webinars") => return webinars::seed::control(world, action, bytes),
         _ => return item_action(world, action, bytes),
     })
 }

@@ -16,7 +16,13 @@ use crate::request_log::LogEntry;
 use crate::route::{OpKind, Route};
 use crate::state::{Deferred, State};
 use crate::switches::ThrottleBody;
-use crate::throttle::{Charge, RateSignal, Verdict, cost};
+use crate::throttle::{Charge, RateSignal, Verdict, Window, cost};
+
+/// The window in which calls on virtual events are counted: that of the limit of all of Graph (facts §3.4 \[S\]).
+const EVENT_WINDOW_MS: i64 = 10_000;
+
+/// Applications and users counted at a time.
+const EVENT_WINDOWS_MAX: usize = 10_000;
 
 /// The body of an operation.
 #[derive(Debug, Clone)]
@@ -289,6 +295,9 @@ fn unavailable() -> Refusal {
 
 /// Charges the operation; a refusal when it is throttled (facts §3.3).
 fn charge(state: &mut State, call: &Call, record: &mut Record) -> Result<Option<RateSignal>, Refusal> {
+    if call.kind.is_event() {
+        return count_event(state, call).map(|()| None);
+    }
     let units = call.units();
     let now_ms = state.clock.now_ms();
     let State { throttle, apps, rules, .. } = state;
@@ -314,6 +323,29 @@ fn charge(state: &mut State, call: &Call, record: &mut Record) -> Result<Option<
             Err(unavailable().with_header("Retry-After", seconds(wait_ms).to_string()))
         }
     }
+}
+
+/// Counts a call on virtual events, per application and per user of it (facts §3.4: no limit is published).
+fn count_event(state: &mut State, call: &Call) -> Result<(), Refusal> {
+    let app = state.apps[call.caller.app].client_id.clone();
+    let mut limits = vec![((app.clone(), String::new()), state.rules.virtual_event_requests_per_app)];
+    if let Some(user) = &call.caller.user {
+        limits.push(((app, user.oid.clone()), state.rules.virtual_event_requests_per_user));
+    }
+    let (now_ms, kind) = (state.clock.now_ms(), state.rules.throttle_window);
+    let mut wait_ms = None;
+    for (who, limit) in limits {
+        let Some(limit) = limit else { continue };
+        if state.event_windows.len() >= EVENT_WINDOWS_MAX {
+            state.event_windows.clear();
+        }
+        let window =
+            state.event_windows.entry(who).or_insert_with(|| Window::new(EVENT_WINDOW_MS, limit, kind));
+        wait_ms = wait_ms.max(window.take(now_ms));
+    }
+    let Some(wait_ms) = wait_ms else { return Ok(()) };
+    let seconds = (state.clock.caller_seconds(wait_ms).ceil() as u64).max(1);
+    Err(throttled(state.rules.throttle_body).with_header("Retry-After", seconds.to_string()))
 }
 
 fn rate_headers(state: &State, signal: RateSignal) -> [(&'static str, String); 3] {
@@ -409,6 +441,9 @@ struct Record {
 impl Record {
     fn write(&self, state: &mut State, call: &Call, status: u16) {
         let at_ms = state.clock.now_ms();
+        if let Route::Event(event) = &call.route {
+            state.log.totals.count_route(event.name());
+        }
         state.log.push(LogEntry {
             seq: 0,
             at_ms,

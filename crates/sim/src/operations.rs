@@ -15,6 +15,7 @@ use crate::route::{ListRef, Route, SiteRef};
 use crate::show::{self, Place};
 use crate::site::ListSpec;
 use crate::state::State;
+use crate::webinars;
 
 /// Executes an operation. `effect` says what was changed, also when the answer is a refusal.
 pub(crate) fn execute(
@@ -50,6 +51,7 @@ pub(crate) fn execute(
         (Route::Delta(list, token, path), "GET") => {
             get_delta(state, call, stamp, twist, (list, token.as_deref(), path))
         }
+        (Route::Event(event), _) => webinars::answer::answer(state, call, event),
         (Route::Unknown(segment), _) => {
             Err(Refusal::new(400, "BadRequest", format!("Resource not found for the segment '{segment}'.")))
         }

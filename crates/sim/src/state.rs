@@ -25,6 +25,7 @@ use crate::site::{Site, SiteSpec};
 use crate::switches::Switches;
 use crate::throttle::{Throttle, Window};
 use crate::token::RefreshToken;
+use crate::webinars::Webinars;
 
 /// Operations that wait for a late apply.
 const DEFERRED_MAX: usize = 100_000;
@@ -52,6 +53,9 @@ pub(crate) struct State {
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) refresh_tokens: HashMap<String, RefreshToken>,
     pub(crate) people: People,
+    pub(crate) webinars: Webinars,
+    /// Calls on virtual events by application and user; the user is empty for all of them together.
+    pub(crate) event_windows: HashMap<(String, String), Window>,
     pub(crate) keys: SigningKeys,
     /// On-behalf-of requests by user.
     pub(crate) delegations: HashMap<String, Window>,
@@ -106,6 +110,8 @@ impl State {
             tokens: HashMap::new(),
             refresh_tokens: HashMap::new(),
             people: People::default(),
+            webinars: Webinars::default(),
+            event_windows: HashMap::new(),
             keys: SigningKeys::new(tenant_id),
             delegations: HashMap::new(),
             token_loops: HashMap::new(),

@@ -24,6 +24,7 @@ pub(crate) fn cost(kind: OpKind, delta_with_token: bool, permissions: bool) -> u
     }
     match kind {
         OpKind::Token | OpKind::Batch => 0,
+        OpKind::Webinars | OpKind::Registrations | OpKind::Attendance => 0,
         OpKind::Get => 1,
         OpKind::Delta if delta_with_token => 1,
         _ => 2,

@@ -90,6 +90,11 @@ impl World {
         for list in &options.lists {
             world.add_list(list)?;
         }
+        options.users.iter().try_for_each(|user| world.add_user(user))?;
+        options.consents.iter().try_for_each(|consent| world.consent(consent))?;
+        for webinar in &options.webinars {
+            world.add_webinar(webinar)?;
+        }
         Ok(world)
     }
 
@@ -376,7 +381,10 @@ impl World {
 
     /// Replaces the rules.
     pub fn set_switches(&self, switches: Switches) {
-        self.lock().rules = switches;
+        let mut state = self.lock();
+        state.rules = switches;
+        let State { webinars, rules, .. } = &mut *state;
+        webinars.rewrite(rules);
     }
 
     /// Registers an application, or replaces the one with the same id.

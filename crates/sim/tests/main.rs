@@ -13,4 +13,5 @@ mod pages;
 mod schema;
 mod throttle;
 mod values;
+mod webinars;
 mod wire;
