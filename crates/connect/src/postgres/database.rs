@@ -28,7 +28,7 @@ use crate::{
     database::{
         Facts, Shape, Table, Writer,
         dialect::{Dialect, Named, postgres::POSTGRES},
-        sql::{Link, Server, Stage},
+        sql::{Hold, Link, Server, Stage},
     },
     error::Kind,
 };
@@ -130,7 +130,11 @@ const LOADER: &str = "SELECT 'process ' || a.pid || ' of ' || coalesce(host(a.cl
 
 /// The number of the advisory lock of a table's name: the same in every process, whatever loads it.
 pub(crate) fn lock_number(table: &Named) -> i64 {
-    let digest = Sha256::digest(format!("syncline {table}").as_bytes());
+    lock_number_of(&table.to_string())
+}
+
+fn lock_number_of(what: &str) -> i64 {
+    let digest = Sha256::digest(format!("syncline {what}").as_bytes());
     digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
@@ -222,11 +226,31 @@ impl Server for Postgres {
         Ok(link.query(describe::STREAMS, &[]).await?.into_iter().flatten().flatten().collect())
     }
 
-    async fn lock(&self, link: &mut Connected, table: &Named, timeout: Duration) -> Result<(), Error> {
+    async fn lock(
+        &self,
+        link: &mut Connected,
+        table: &Named,
+        hold: Hold<'_>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let session = link.session();
-        session.batch(&format!("SET lock_timeout = {}", timeout.as_millis().max(1))).await?;
-        let number = lock_number(table);
-        match session.batch(&format!("SELECT pg_advisory_lock({number})")).await {
+        let mut number = lock_number(table);
+        // who loads a part shares the table with others who do
+        let mut take = format!("SET lock_timeout = {};", timeout.as_millis().max(1));
+        match hold {
+            Hold::Table => take += &format!("SELECT pg_advisory_lock({number})"),
+            Hold::Part(part) => {
+                let of_part = lock_number_of(&format!("{table} {part}"));
+                take +=
+                    &format!("SELECT pg_advisory_lock({of_part}); SELECT pg_advisory_lock_shared({number})");
+                number = of_part;
+            }
+            Hold::Change => {
+                number = lock_number_of(&format!("{table} change"));
+                take += &format!("SELECT pg_advisory_lock({number})");
+            }
+        }
+        match session.batch(&take).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind == Kind::Locked => {
                 let holder = session.texts(LOADER, &[Param::Text(number.to_string())]).await?;
@@ -342,7 +366,10 @@ impl Server for Postgres {
         swap::swap(link.session(), stage).await
     }
 
-    async fn keep_writers_out(&self, link: &mut Connected, table: &Named) -> Result<(), Error> {
+    async fn keep_writers_out(&self, link: &mut Connected, table: &Named, whole: bool) -> Result<(), Error> {
+        if !whole {
+            return Ok(());
+        }
         let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", POSTGRES.table(table));
         link.session()
             .batch(&sql)
