@@ -1,6 +1,7 @@
 //! `syncline verify`
 
 use serde_json::json;
+use syncline_connect::registry::Caller;
 use syncline_core::{
     plan::{FieldChange, Fields, diff},
     sync::Sync,

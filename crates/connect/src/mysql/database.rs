@@ -308,7 +308,12 @@ impl Server for Tables {
         }
         let seconds = timeout.as_millis().div_ceil(1000).clamp(1, u128::from(LOCK_SECONDS_MAX));
         let set = format!("SET SESSION lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}");
-        link.run(&set).await.map(drop)
+        link.run(&set).await?;
+        if let Hold::Part(_) = hold {
+            // gaps between the rows of a part belong to others
+            link.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+        }
+        Ok(())
     }
 
     async fn beginning_with(

@@ -125,7 +125,7 @@ const HOLDERS: &str = "SELECT 'process ' || a.pid || ' (' || coalesce(nullif(a.a
 const LOADER: &str = "SELECT 'process ' || a.pid || ' of ' || coalesce(host(a.client_addr), 'this machine') || ', since ' || \
       to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' \
     FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.pid <> pg_backend_pid() \
       AND (l.classid::int8 << 32 | l.objid::int8) = $1::text::int8 LIMIT 1";
 
 /// The number of the advisory lock of a table's name: the same in every process, whatever loads it.
@@ -234,28 +234,31 @@ impl Server for Postgres {
         timeout: Duration,
     ) -> Result<(), Error> {
         let session = link.session();
-        let mut number = lock_number(table);
+        let number = lock_number(table);
         // who loads a part shares the table with others who do
-        let mut take = format!("SET lock_timeout = {};", timeout.as_millis().max(1));
-        match hold {
-            Hold::Table => take += &format!("SELECT pg_advisory_lock({number})"),
+        let (numbers, locks) = match hold {
+            Hold::Table => (vec![number], format!("SELECT pg_advisory_lock({number})")),
             Hold::Part(part) => {
-                let of_part = lock_number_of(&format!("{table} {part}"));
-                take +=
-                    &format!("SELECT pg_advisory_lock({of_part}); SELECT pg_advisory_lock_shared({number})");
-                number = of_part;
+                let part = lock_number_of(&format!("{table} {part}"));
+                let both =
+                    format!("SELECT pg_advisory_lock({part}); SELECT pg_advisory_lock_shared({number})");
+                (vec![part, number], both)
             }
             Hold::Change => {
-                number = lock_number_of(&format!("{table} change"));
-                take += &format!("SELECT pg_advisory_lock({number})");
+                let change = lock_number_of(&format!("{table} change"));
+                (vec![change], format!("SELECT pg_advisory_lock({change})"))
             }
-        }
+        };
+        let take = format!("SET lock_timeout = {}; {locks}", timeout.as_millis().max(1));
         match session.batch(&take).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind == Kind::Locked => {
-                let holder = session.texts(LOADER, &[Param::Text(number.to_string())]).await?;
-                let holder =
-                    holder.into_iter().flatten().flatten().next().unwrap_or_else(|| "another process".into());
+                let mut holder = None;
+                for number in numbers {
+                    let rows = session.texts(LOADER, &[Param::Text(number.to_string())]).await?;
+                    holder = holder.or(rows.into_iter().flatten().flatten().next());
+                }
+                let holder = holder.unwrap_or_else(|| "another process".into());
                 let message = format!("{table} is being loaded by {holder}");
                 Err(Error::new(Kind::Locked, message)
                     .hint("wait until that load is done, or raise to.lock_timeout; nothing was changed"))
