@@ -23,6 +23,7 @@ mod recover;
 pub mod retry;
 pub mod run;
 pub mod service;
+mod units;
 pub mod verify;
 mod writer;
 

@@ -34,7 +34,10 @@ use axum::{
     routing::MethodRouter,
 };
 
-use self::{fault::Fault, session::{Sessions, Visitor}};
+use self::{
+    fault::Fault,
+    session::{Sessions, Visitor},
+};
 use crate::{
     api::{Api, problem::PROBLEM_JSON},
     auth::Scope,
