@@ -43,7 +43,7 @@ impl Lists {
 
     async fn look(&self, stream: &str) -> Result<Arc<Stream>, Error> {
         let site = self.site.path().await?;
-        let list = Arc::new(describe::stream(&self.site.client, &site, stream).await?);
+        let list = Arc::new(describe::readable(&self.site.client, &site, stream).await?);
         let mut described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
         described.insert(stream.to_owned(), Arc::clone(&list));
         Ok(list)
