@@ -84,7 +84,7 @@ enum State {
 
 /// What a page led to.
 #[derive(Debug, PartialEq)]
-enum Next {
+pub(super) enum Next {
     Page(String),
     /// That was all; where the next listing goes on.
     End(String),
@@ -92,8 +92,8 @@ enum Next {
 
 /// The last state of each item that changed; `None`: deleted.
 #[derive(Debug, Default)]
-struct Collected {
-    items: BTreeMap<i64, Option<Row>>,
+pub(super) struct Collected {
+    pub(super) items: BTreeMap<i64, Option<Row>>,
     bytes: usize,
 }
 
@@ -199,7 +199,7 @@ fn token_is_lost(status: u16, envelope: &Envelope) -> bool {
 ///
 /// # Errors
 /// [`Kind::PositionLost`] for an error in the place of an item, and for items without the columns that were asked for.
-fn take(body: &[u8], request: &str, shape: &Shape, collected: &mut Collected) -> Result<Next, Error> {
+pub(super) fn take(body: &[u8], request: &str, shape: &Shape, collected: &mut Collected) -> Result<Next, Error> {
     let page: Page<'_> = serde_json::from_slice(body).map_err(|e| nonsense(request, &e))?;
     for json in page.value {
         let item = Item::parse(json.get()).map_err(|e| nonsense(request, &e))?;

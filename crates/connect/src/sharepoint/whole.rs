@@ -161,9 +161,14 @@ impl Whole {
     /// Where the list stands now; `None` where the service tells no changes of it.
     async fn latest(&self) -> Result<Option<Position>, Error> {
         // Options are encoded in the token (facts §2.9). All columns: the token outlives this choice of them.
-        let path = format!("{}/items/delta?token=latest&$expand=fields&$top={PAGE_ITEMS}", self.place.list);
+        let path = format!("{}/items/delta?token=latest&$expand=fields", self.place.list);
+        let sized = format!("{path}&$top={PAGE_ITEMS}");
+        let mut answer = self.fetch(Address::Path(&sized), COST_SINGLE).await?;
+        if answer.status == 400 {
+            // Perhaps the page size alone is refused.
+            answer = self.fetch(Address::Path(&path), COST_SINGLE).await?;
+        }
         let mut trail = Trail::of(PAGES_MAX);
-        let mut answer = self.fetch(Address::Path(&path), COST_SINGLE).await?;
         loop {
             match answer.status {
                 200 => {}

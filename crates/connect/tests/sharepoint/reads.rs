@@ -181,7 +181,7 @@ async fn values_come_as_the_list_holds_them() {
     let sim = Sim::with(Switches::default()).await;
     let list = sim.list();
     let fields = json!({ "Title": "Ä \"1\"", "BudgetAmount": 0.1, "IsOpen": false, "StartDate": "2026-01-31T00:00:00Z",
-        "ChangedAt": "2026-01-31T10:00:00Z", "Status": "Active", "Tags": ["A", "C, D"] });
+        "ChangedAt": "2026-01-31T10:00:00Z", "Status": "Active", "Tags@odata.type": "Collection(Edm.String)", "Tags": ["A", "C, D"] });
     sim.server.world().create_item(&list, fields.as_object().unwrap()).unwrap();
     sim.create(&list, "second").await;
     let source = sim.source().await;

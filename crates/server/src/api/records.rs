@@ -29,7 +29,7 @@ const KEY_CHARS_MAX: usize = 4_000;
 
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(record))
 }
 
 /// Which record.
@@ -164,7 +164,7 @@ impl StoryShown {
 #[utoipa::path(get, path = "/syncs/{sync}/records", tag = "syncs", security(("token" = ["run"])), params(("sync" = Name, Path), Which),
     responses((status = 200, description = "What is known; also of a record that nobody knows", body = StoryShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn show(
+async fn record(
     State(api): State<Api>,
     Path(name): Path<Name>,
     Query(which): Query<Which>,
