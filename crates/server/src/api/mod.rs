@@ -27,6 +27,7 @@ pub(crate) mod page;
 mod parked;
 mod plan;
 pub mod problem;
+mod records;
 mod runs;
 mod schedules;
 mod settings;
@@ -155,6 +156,7 @@ fn open_router() -> OpenApiRouter<Api> {
         .merge(definitions::routes())
         .merge(plan::routes())
         .merge(drift::routes())
+        .merge(records::routes())
         .merge(cursors::routes())
         .merge(connections::routes())
         .merge(runs::routes())
