@@ -103,7 +103,8 @@ impl Expr {
     /// # Errors
     /// As [`Expr::compile`].
     pub fn transform(column: &str, functions: &[&str]) -> Result<Self, CompileError> {
-        let of = |inner: &str| functions.iter().fold(inner.to_owned(), |inner, name| format!("{name}({inner})"));
+        let of =
+            |inner: &str| functions.iter().fold(inner.to_owned(), |inner, name| format!("{name}({inner})"));
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let text = if column.chars().all(plain) { of(column) } else { of(&format!("`{column}`")) };
         let compiled = Self::compile(&of(STAND_IN))?;
@@ -375,7 +376,10 @@ mod tests {
     #[test]
     fn transforms_of_any_column() {
         let expr = Expr::transform("owner_email", &["trim", "lower"]).unwrap();
-        assert_eq!((expr.text(), expr.variables()), ("lower(trim(owner_email))", &["owner_email".to_owned()][..]));
+        assert_eq!(
+            (expr.text(), expr.variables()),
+            ("lower(trim(owner_email))", &["owner_email".to_owned()][..])
+        );
         assert_eq!(expr.evaluate(record), Ok(Value::Text("ann@contoso.com".into())));
         let odd = |name: &str| if name == "E-mail of owner" { record("owner_email") } else { Value::Null };
         let expr = Expr::transform("E-mail of owner", &["domain"]).unwrap();

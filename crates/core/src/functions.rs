@@ -43,7 +43,9 @@ pub(crate) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload("is_email", "is_email_string", vec![STRING_TYPE], |args| {
         Ok(CowVal::owned(CelBool::from(normalise::is_email(text(&args, 0)?))))
     })?;
-    env.add_overload("is_email", "is_email_null", vec![NULL_TYPE], |_| Ok(CowVal::owned(CelBool::from(false))))
+    env.add_overload("is_email", "is_email_null", vec![NULL_TYPE], |_| {
+        Ok(CowVal::owned(CelBool::from(false)))
+    })
 }
 
 type Function = for<'b, 'v> fn(Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError>;

@@ -159,7 +159,10 @@ mod tests {
             ("a\u{200b}nn@contoso.com", None),
             (&format!("{}@contoso.com", long(65)), None),
             (&format!("ann@{}.com", long(64)), None),
-            (&format!("ann@{}com", format!("{}.", long(60)).repeat(4)), Some(&*format!("ann@{}com", format!("{}.", long(60)).repeat(4)))),
+            (
+                &format!("ann@{}com", format!("{}.", long(60)).repeat(4)),
+                Some(&*format!("ann@{}com", format!("{}.", long(60)).repeat(4))),
+            ),
             (&format!("annlee.annlee@{}com", format!("{}.", long(60)).repeat(4)), None),
         ] {
             assert_eq!(email(text).as_deref(), expected, "{text}");

@@ -217,7 +217,9 @@ store: { path: ../x.db, max_size: 4GiB, busy_timeout: 500ms }
 
 #[test]
 fn transforms_are_expressions() {
-    let loaded = load(&project("    fields: { A: { from: E-mail, transform: [trim, lower] }, B: { from: x, transform: domain } }\n"));
+    let loaded = load(&project(
+        "    fields: { A: { from: E-mail, transform: [trim, lower] }, B: { from: x, transform: domain } }\n",
+    ));
     let expressions: Vec<(&str, &[String])> = loaded.project.syncs[0]
         .fields
         .iter()
@@ -228,10 +230,7 @@ fn transforms_are_expressions() {
         .collect();
     assert_eq!(
         expressions,
-        [
-            ("lower(trim(`E-mail`))", &["E-mail".to_owned()][..]),
-            ("domain(x)", &["x".to_owned()][..]),
-        ]
+        [("lower(trim(`E-mail`))", &["E-mail".to_owned()][..]), ("domain(x)", &["x".to_owned()][..]),]
     );
 }
 

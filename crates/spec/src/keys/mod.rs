@@ -525,9 +525,8 @@ pub(crate) static KEY_WORDS: Words = Words { words: &["primary"], refused: &[] }
 pub(crate) static HASHED_WORDS: Words = Words { words: &["all"], refused: &[] };
 pub(crate) static ON_EDITS: Words = Words { words: &["overwrite", "report"], refused: &[] };
 pub(crate) static DIRECTIONS: Words = Words { words: &["both", "push", "pull"], refused: &[] };
-pub(crate) static TRANSFORMS: Words =
-    Words { words: syncline_core::functions::TRANSFORMS, refused: &[
-        ("lowercase", "it is called \"lower\""),
-        ("strip", "it is called \"trim\""),
-    ] };
+pub(crate) static TRANSFORMS: Words = Words {
+    words: syncline_core::functions::TRANSFORMS,
+    refused: &[("lowercase", "it is called \"lower\""), ("strip", "it is called \"trim\"")],
+};
 pub(crate) static KINDS: Words = Words { words: &["hyperlink"], refused: &[] };
