@@ -37,7 +37,10 @@ pub(crate) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload("trim", "trim_string", vec![STRING_TYPE], |args| {
         Ok(given(normalise::trim(text(&args, 0)?)))
     })?;
-    env.add_overload("domain", "domain_string_bool", vec![STRING_TYPE, BOOL_TYPE], domain_private)?;
+    env.add_overload("domain", "domain_string_bool", vec![STRING_TYPE, BOOL_TYPE], |args| {
+        let private = args[1].downcast_ref::<CelBool>().is_some_and(|private| *private.inner());
+        Ok(text_or_null(normalise::domain(text(&args, 0)?, private)))
+    })?;
     env.add_overload("domain", "domain_null_any", vec![NULL_TYPE, DYN_TYPE], null)?;
     // A condition: what is not there is no address.
     env.add_overload("is_email", "is_email_string", vec![STRING_TYPE], |args| {
@@ -58,11 +61,6 @@ fn both(env: &mut Env, name: &str, function: Function) -> Result<(), Declaration
 
 fn null<'b, 'v>(_: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     Ok(CowVal::owned(CelNull))
-}
-
-fn domain_private<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let private = args[1].downcast_ref::<CelBool>().is_some_and(|private| *private.inner());
-    Ok(text_or_null(normalise::domain(text(&args, 0)?, private)))
 }
 
 /// An argument that was declared as a text.
