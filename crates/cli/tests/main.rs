@@ -21,3 +21,4 @@ mod serve;
 mod stopping;
 mod tokens;
 mod trouble;
+mod webinars;
