@@ -31,7 +31,7 @@ demo: ## push 10,000 records to a simulated SharePoint, break things, repair the
 	@exec "$${CARGO_TARGET_DIR:-target}/release/syncline" demo
 
 test: ## run every test beside a throwaway PostgreSQL and MariaDB; ARGS="..." goes to the test runner
-	@scripts/setup cc postgres mariadb odbc nextest
+	@scripts/setup cc postgres mariadb odbc chromium nextest
 	@scripts/with-postgres scripts/with-mariadb scripts/test $(ARGS)
 
 check: ## formatting, lints, documentation, and the rules of the repository
