@@ -207,8 +207,16 @@ impl ServiceStore for PostgresStore {
         put!(self, work => events::append(&work, events))
     }
 
-    async fn events(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+    async fn events(&self, filter: &EventFilter, EventSearch, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
         reading!(self, work => events::list(&work, filter, after, limit))
+    }
+
+    async fn search_events(
+        &self,
+        search: &EventSearch,
+        limit: usize,
+    ) -> Result<(Vec<Event>, Option<u64>), Error> {
+        reading!(self, work => events::search(&work, search, limit))
     }
 
     async fn event_range(&self) -> Result<(u64, u64), Error> {

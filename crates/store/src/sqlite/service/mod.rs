@@ -220,9 +220,18 @@ impl ServiceStore for SqliteStore {
         self.put(move |transaction| events::append(transaction, &events)).await
     }
 
-    async fn events(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+    async fn events(&self, filter: &EventFilter, EventSearch, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
         let filter = filter.clone();
         self.connections.view(move |connection| events::list(connection, &filter, after, limit)).await
+    }
+
+    async fn search_events(
+        &self,
+        search: &EventSearch,
+        limit: usize,
+    ) -> Result<(Vec<Event>, Option<u64>), Error> {
+        let search = search.clone();
+        self.connections.view(move |connection| events::search(connection, &search, limit)).await
     }
 
     async fn event_range(&self) -> Result<(u64, u64), Error> {
