@@ -30,12 +30,13 @@ async fn frame(ui: &Ui, visitor: &Visitor, title: &str, chain: &str) -> Result<F
     Ok(frame.crumb("Chains", "/chains").crumb(chain, place(chain)))
 }
 
-async fn run_of(ui: &Ui, id: u64) -> Result<ChainRun, Fault> {
-    let found = match i64::try_from(id) {
-        Ok(_) => ui.api.store.chain_run(id).await?,
-        Err(_) => None,
+async fn run_of(ui: &Ui, id: &str) -> Result<ChainRun, Fault> {
+    let number: Option<u64> = id.parse().ok().filter(|id| i64::try_from(*id).is_ok());
+    let found = match number {
+        Some(number) => ui.api.store.chain_run(number).await?,
+        None => None,
     };
-    found.ok_or_else(|| Fault::missing("run of a chain", &id.to_string()))
+    found.ok_or_else(|| Fault::missing("run of a chain", id))
 }
 
 fn taken(enqueued: &Enqueued) -> Result<(), Fault> {
@@ -84,21 +85,21 @@ pub(super) async fn run(
 pub(super) async fn ask_resume(
     State(ui): State<Ui>,
     Extension(visitor): Extension<Visitor>,
-    Path(id): Path<u64>,
+    Path(id): Path<String>,
 ) -> Shown<Confirm> {
-    let run = run_of(&ui, id).await?;
-    let steps = ui.api.control.resume_set(id).await?;
+    let run = run_of(&ui, &id).await?;
+    let steps = ui.api.control.resume_set(run.id).await?;
     if steps.is_empty() {
         return Err(Fault::conflict(format!("Nothing of run {id} is left to be done.")));
     }
     Ok(Page(Confirm {
         frame: frame(&ui, &visitor, "Resume", &run.chain).await?,
-        question: format!("Resume run {id} of {}?", run.chain),
+        question: format!("Resume run {} of {}?", run.id, run.chain),
         means: vec![
             format!("{} begun again: {}.", some(steps.len() as u64, "step is", "steps are"), steps.join(", ")),
             "What succeeded stays as it is. The same record of the run goes on.".to_owned(),
         ],
-        action: format!("/chain-runs/{id}/resume"),
+        action: format!("/chain-runs/{}/resume", run.id),
         hidden: Vec::new(),
         fields: Vec::new(),
         button: "Resume",
@@ -110,29 +111,29 @@ pub(super) async fn ask_resume(
 pub(super) async fn resume(
     State(ui): State<Ui>,
     Extension(visitor): Extension<Visitor>,
-    Path(id): Path<u64>,
+    Path(id): Path<String>,
     headers: HeaderMap,
     _: Form,
 ) -> Result<Response, Fault> {
-    let run = run_of(&ui, id).await?;
-    taken(&ui.api.control.resume_chain(id, None, &visitor.caller.name).await?)?;
+    let run = run_of(&ui, &id).await?;
+    taken(&ui.api.control.resume_chain(run.id, None, &visitor.caller.name).await?)?;
     Ok(flash::back(&headers, &place(&run.chain), Done::Started))
 }
 
 pub(super) async fn ask_cancel(
     State(ui): State<Ui>,
     Extension(visitor): Extension<Visitor>,
-    Path(id): Path<u64>,
+    Path(id): Path<String>,
 ) -> Shown<Confirm> {
-    let run = run_of(&ui, id).await?;
+    let run = run_of(&ui, &id).await?;
     Ok(Page(Confirm {
         frame: frame(&ui, &visitor, "Cancel", &run.chain).await?,
-        question: format!("Stop run {id} of {}?", run.chain),
+        question: format!("Stop run {} of {}?", run.id, run.chain),
         means: vec![
             "Steps under way end after the batch in hand; the others are not begun.".to_owned(),
             "It can be resumed later.".to_owned(),
         ],
-        action: format!("/chain-runs/{id}/cancel"),
+        action: format!("/chain-runs/{}/cancel", run.id),
         hidden: Vec::new(),
         fields: Vec::new(),
         button: "Stop it",
@@ -143,13 +144,13 @@ pub(super) async fn ask_cancel(
 
 pub(super) async fn cancel(
     State(ui): State<Ui>,
-    Path(id): Path<u64>,
+    Path(id): Path<String>,
     headers: HeaderMap,
     _: Form,
 ) -> Result<Response, Fault> {
-    let run = run_of(&ui, id).await?;
+    let run = run_of(&ui, &id).await?;
     let subject = Subject::chain(run.chain.clone());
-    let carrying = occurrences::carrying(&ui.api, subject, id).await?;
+    let carrying = occurrences::carrying(&ui.api, subject, run.id).await?;
     let occurrence = carrying.ok_or_else(|| Fault::conflict(format!("Run {id} is not under way.")))?;
     ui.api.control.cancel(occurrence).await?;
     Ok(flash::back(&headers, &place(&run.chain), Done::Cancelled))
