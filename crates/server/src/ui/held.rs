@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use jiff::Timestamp;
+use syncline_core::identity::Identity;
 use syncline_store::Held;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     layout::{Frame, Tab},
     needs,
     session::Visitor,
-    show::{When, count, part, some},
+    show::{When, count, key_text, part, record_href, some},
 };
 use crate::{api::decisions, auth::Scope};
 
@@ -74,8 +75,8 @@ struct Group {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     key: String,
-    /// Its story.
-    href: String,
+    /// Its story; none: it left the ledger meanwhile.
+    href: Option<String>,
     record: String,
     since: When,
     run: u64,
@@ -85,7 +86,8 @@ struct Row {
 struct Facts {
     sync: String,
     total: u64,
-    first: Vec<Held>,
+    /// With their keys, as the page of a record reads them.
+    first: Vec<(Held, Option<String>)>,
     approved: Option<u64>,
 }
 
@@ -105,12 +107,12 @@ fn view(frame: Frame, facts: Vec<Facts>, only: Option<String>, total: (u64, usiz
 
 fn group(facts: Facts, now: Timestamp) -> Group {
     let Facts { sync, total, first, approved } = facts;
-    let mut reasons: Vec<String> = first.iter().map(|held| held.reason.clone()).collect();
+    let mut reasons: Vec<String> = first.iter().map(|(held, _)| held.reason.clone()).collect();
     reasons.sort();
     reasons.dedup();
     let rest = total.saturating_sub(first.len() as u64);
-    let row = |held: Held| Row {
-        href: format!("/syncs/{}/record?key={}", part(&held.sync), part(&held.label)),
+    let row = |(held, key): (Held, Option<String>)| Row {
+        href: key.map(|key| record_href(&held.sync, &key)),
         key: held.label,
         record: held.record_id,
         since: When::of(held.since, now),
@@ -148,6 +150,10 @@ async fn show(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, aske
         let approved = ui.api.store.approval(sync).await?;
         // the board is a moment old
         let total = waiting.get(sync).copied().unwrap_or_default().max(first.len() as u64);
+        let identities: Vec<Identity> = first.iter().map(|held| held.identity).collect();
+        let details = ui.api.store.details(sync, &identities).await?;
+        let keys = details.into_iter().map(|details| details.map(|details| key_text(&details.key)));
+        let first = first.into_iter().zip(keys).collect::<Vec<_>>();
         facts.push(Facts { sync: sync.to_owned(), total, first, approved });
     }
     facts.retain(|facts| facts.total > 0);
@@ -241,7 +247,7 @@ async fn reject(
 
 #[cfg(test)]
 mod tests {
-    use syncline_core::{identity::Identity, value::Value};
+    use syncline_core::value::Value;
 
     use super::*;
 
@@ -274,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_told_once_and_the_rest_is_counted() {
-        let first = vec![held("A<b>", "too many"), held("B", "too many")];
+        let first = vec![(held("A<b>", "too many"), Some("A<b>".to_owned())), (held("B", "too many"), None)];
         let facts = Facts { sync: "projects".to_owned(), total: 30, first, approved: Some(5000) };
         let page = view(frame(), vec![facts], None, (30, 1), Timestamp::UNIX_EPOCH);
         let group = &page.groups[0];

@@ -25,7 +25,7 @@ use super::{
     layout::{Frame, Tab},
     needs,
     session::Visitor,
-    show::{When, count, part, some},
+    show::{When, count, key_text, part, record_href, some},
 };
 use crate::{api::decisions, auth::Scope};
 
@@ -83,7 +83,8 @@ struct Group {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Example {
     key: String,
-    href: String,
+    /// Its story; none: it has no key to be found by.
+    href: Option<String>,
     attempts: u32,
 }
 
@@ -129,7 +130,7 @@ fn headline((records, syncs): (u64, usize), reasons: usize) -> String {
 fn group((sync, code, message): (String, String, String), of: &[Parked], now: Timestamp) -> Option<Group> {
     let example = |parked: &Parked| Example {
         key: parked.label.clone(),
-        href: format!("/syncs/{}/record?key={}", part(&sync), part(&parked.label)),
+        href: parked.key.as_ref().map(|key| record_href(&sync, &key_text(key))),
         attempts: parked.attempts,
     };
     let first = of.iter().map(|parked| parked.first_at).min()?;

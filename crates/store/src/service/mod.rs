@@ -31,13 +31,13 @@ pub const WAITING_MAX: usize = 10;
 pub const SEARCHED_MAX: u64 = 50_000;
 
 /// The numbers that a search looks at, the first and one after the last; `range` is that of all events.
-fn searched(search: &EventSearch, (newest, oldest): (u64, u64)) -> std::ops::Range<u64> {
+pub(crate) fn searched(search: &EventSearch, (newest, oldest): (u64, u64)) -> std::ops::Range<u64> {
     let end = search.before.unwrap_or(u64::MAX).min(newest.saturating_add(1));
     end.saturating_sub(SEARCHED_MAX).max(oldest).min(end)..end
 }
 
 /// Where a search goes on that looked at `searched`, and found `found` of at most `limit`.
-fn go_on(searched: &std::ops::Range<u64>, oldest: u64, found: &[Event], limit: usize) -> Option<u64> {
+pub(crate) fn go_on(searched: &std::ops::Range<u64>, oldest: u64, found: &[Event], limit: usize) -> Option<u64> {
     let full = found.last().filter(|_| found.len() >= limit).map(|last| last.id);
     Some(full.unwrap_or(searched.start)).filter(|before| *before > oldest)
 }

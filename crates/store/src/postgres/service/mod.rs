@@ -207,7 +207,7 @@ impl ServiceStore for PostgresStore {
         put!(self, work => events::append(&work, events))
     }
 
-    async fn events(&self, filter: &EventFilter, EventSearch, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+    async fn events(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
         reading!(self, work => events::list(&work, filter, after, limit))
     }
 

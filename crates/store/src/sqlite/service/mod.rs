@@ -220,7 +220,7 @@ impl ServiceStore for SqliteStore {
         self.put(move |transaction| events::append(transaction, &events)).await
     }
 
-    async fn events(&self, filter: &EventFilter, EventSearch, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+    async fn events(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
         let filter = filter.clone();
         self.connections.view(move |connection| events::list(connection, &filter, after, limit)).await
     }
