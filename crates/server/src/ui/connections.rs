@@ -240,7 +240,7 @@ fn headline(failing: usize, all: usize) -> String {
     }
 }
 
-fn window(limit: syncline_connect::budget::Limit, used: u64) -> Window {
+fn window(limit: syncline_core::budget::Limit, used: u64) -> Window {
     let words = format!("{} of {} in {}", count(used), count(limit.units), span(limit.window.as_secs_f64()));
     Window { used, units: limit.units, words }
 }
