@@ -126,3 +126,28 @@ fn notes(name: &str) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_column() {
+        let page = include_str!("../../../../docs/teams-webinars.md");
+        for name in NAMES {
+            let columns: Vec<_> =
+                stream(name).unwrap().fields.iter().map(|f| format!("`{}`", f.name)).collect();
+            let row = format!("| `{name}` | {} |", columns.join(", "));
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
+    fn keys_are_columns() {
+        for name in NAMES {
+            let stream = stream(name).unwrap();
+            assert!(stream.primary_key.iter().all(|key| stream.field(key).is_some()), "{name}");
+        }
+        assert_eq!(stream("attendees").unwrap_err().kind, Kind::StreamMissing);
+    }
+}
