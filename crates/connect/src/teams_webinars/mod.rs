@@ -24,6 +24,8 @@ mod config;
 mod describe;
 mod doing;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod notified;
 mod participants;
 mod read;

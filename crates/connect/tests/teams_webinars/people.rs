@@ -106,16 +106,18 @@ async fn the_other_streams() {
         &["email"],
         &["webinar_id", "registration_id"],
         &[&[&webinar, R1], &[&webinar, R2]],
-    );
-    assert_eq!(by_key.await.unwrap(), [["ann@x.example"]]);
+    )
+    .await;
+    assert_eq!(by_key.unwrap(), [["ann@x.example"]]);
     let by_key = fetch(
         &*source,
         "sessions",
         &["subject"],
         &["webinar_id", "session_id"],
         &[&[&webinar, &session], &[&webinar, R1]],
-    );
-    assert_eq!(by_key.await.unwrap(), [["Webinar"]]);
+    )
+    .await;
+    assert_eq!(by_key.unwrap(), [["Webinar"]]);
     assert_eq!(
         fetch(&*source, "webinars", &["name"], &["id"], &[&[&webinar]]).await.unwrap(),
         [["Quarterly update"]]
