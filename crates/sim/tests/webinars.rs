@@ -228,7 +228,7 @@ async fn attendance_comes_after_the_event() {
         "externalRegistrationInformation": null, "identity": null, "attendanceIntervals": [],
     });
     let path = format!("{}/b76965d4-0763-496e-9980-b323c5f3aa3b", stage.reports());
-    assert_eq!(stage.get(&stage.reports()).await.values(), [report.clone()]);
+    assert_eq!(stage.get(&stage.reports()).await.values(), std::slice::from_ref(&report));
     assert_eq!(without_context(stage.get(&path).await.body), report);
     assert_eq!(stage.get(&format!("{path}/attendanceRecords")).await.values(), [lisa.clone(), blank.clone()]);
     let mut expanded = report;

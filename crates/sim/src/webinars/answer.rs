@@ -98,7 +98,7 @@ fn attendance(state: &State, call: &Call, route: &EventRoute) -> Result<Reply, R
     let report = report.ok_or_else(|| not_found("attendance report"))?;
     if matches!(route, EventRoute::Records(..)) {
         return page(&state.rules, call, &format!("{context}/attendanceRecords"), |after| {
-            numbered(&report.records, after, |record| Cow::from(record))
+            numbered(&report.records, after, Cow::from)
         });
     }
     let expanded = call.query.expands("attendanceRecords");
