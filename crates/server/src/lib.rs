@@ -9,3 +9,4 @@ pub mod auth;
 pub mod metrics;
 pub mod outside;
 pub mod serve;
+pub mod users;

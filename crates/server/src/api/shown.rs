@@ -179,12 +179,22 @@ pub(crate) fn word<T>(
     }
 }
 
+/// It is worth asking again in a moment.
+fn again(problem: Problem) -> Problem {
+    Problem { retry: true, retry_after: Some(10), ..problem }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unknown(detail) => Self::new(Code::NotFound, detail),
             Refused::Unfit(detail) => Self::new(Code::Unfit, detail),
             Refused::Conflict(detail) => Self::new(Code::NotPossible, detail),
+            Refused::ParamsMissing(detail) => Self::new(Code::ParamsMissing, detail)
+                .hint("send {\"params\": {NAME: VALUE}} with a value for each"),
+            Refused::ParamsUnknown(detail) => Self::new(Code::ParamsUnknown, detail),
+            Refused::Overloaded(detail) => again(Self::new(Code::Overloaded, detail)),
+            Refused::Stopping => again(Self::new(Code::Interrupted, "the server stops; nothing was changed")),
             Refused::Store(error) => error.into(),
             Refused::Engine(error) => error.into(),
             other => Self::new(Code::Internal, other.to_string()),

@@ -110,6 +110,7 @@ impl World {
             clock: Arc::clone(&clock),
             definitions: Arc::new(Checked),
             access,
+            users: None,
             metrics: Arc::clone(&metrics),
             node: "test".to_owned(),
         });
@@ -348,6 +349,13 @@ impl Systems for Files {
             opened.await.map_err(|source| Error::Connect { doing: "opening".to_owned(), source })?;
         let (table, problems) = load::Table::open(sync.clone(), source, database).await?;
         table.map(Flow::Load).ok_or(Error::Definition { sync: sync.name.clone(), problems })
+    }
+
+    async fn database(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
+        self.registry.of(connection)?.database(connection, &self.context).await
     }
 
     async fn statements(
