@@ -15,6 +15,7 @@ pub mod database;
 pub mod destination;
 pub mod error;
 pub mod files;
+mod graph;
 pub mod mysql;
 #[cfg(feature = "odbc")]
 pub mod odbc;

@@ -170,12 +170,25 @@ pub async fn create(
 /// # Errors
 /// The store failed.
 pub async fn caller(store: &dyn ServiceStore, secret: &str, now: Timestamp) -> Result<Option<Caller>, Error> {
-    if !well_formed(secret) {
-        return Ok(None);
+    match hash_of(secret) {
+        Some(hash) => caller_by_hash(store, &hash, now).await,
+        None => Ok(None),
     }
-    let hash = hash(secret);
-    let Some(token) = store.token_by_hash(&hash).await? else { return Ok(None) };
-    let same = aws_lc_rs::constant_time::verify_slices_are_equal(&token.token.hash, &hash).is_ok();
+}
+
+/// What the store knows a token by; `None`: it is none.
+pub(crate) fn hash_of(secret: &str) -> Option<[u8; 32]> {
+    well_formed(secret).then(|| hash(secret))
+}
+
+/// As [`caller`], by [`hash_of`] the token.
+pub(crate) async fn caller_by_hash(
+    store: &dyn ServiceStore,
+    hash: &[u8; 32],
+    now: Timestamp,
+) -> Result<Option<Caller>, Error> {
+    let Some(token) = store.token_by_hash(hash).await? else { return Ok(None) };
+    let same = aws_lc_rs::constant_time::verify_slices_are_equal(&token.token.hash, hash).is_ok();
     if !same || !in_force(&token, now) {
         return Ok(None);
     }

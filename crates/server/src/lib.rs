@@ -1,4 +1,4 @@
-//! What a service says to the outside: the REST API, health, metrics, reports and alerts.
+//! What a service says to the outside: the REST API, the web UI, health, metrics, reports and alerts.
 //!
 //! Deliberately absent: decisions about what runs ([`syncline_engine::service`]), concrete systems (they come in through
 //! [`Systems`](syncline_engine::service::Systems)), the environment, printing.
@@ -9,4 +9,6 @@ pub mod auth;
 pub mod metrics;
 pub mod outside;
 pub mod serve;
+#[expect(dead_code, reason = "the base of pages that follow")]
+mod ui;
 pub mod users;

@@ -26,7 +26,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{self, Api};
+use crate::{
+    api::{self, Api},
+    ui,
+};
 
 /// Connections at once; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 1024;
@@ -63,7 +66,7 @@ pub fn tls(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, String> 
     Ok(Arc::new(config))
 }
 
-/// Serves the API until `stop` ends; then takes no more connections, lets requests end for a few seconds, and cuts off what
+/// Serves the API and the web UI until `stop` ends; then takes no more connections, lets requests end for a few seconds, and cuts off what
 /// is left (streams of events).
 pub async fn serve(
     api: &Api,
@@ -74,8 +77,8 @@ pub async fn serve(
     let (stopping, stopped) = watch::channel(false);
     let door = Door {
         listener,
+        router: ui::around(api::router(api), api, tls.is_some()),
         tls: tls.map(TlsAcceptor::from),
-        router: api::router(api),
         places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         stopped,
     };

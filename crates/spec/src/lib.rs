@@ -64,7 +64,7 @@ pub use difference::diff;
 pub use documents::{Definition, DocumentKind, merge};
 pub use json_schema::json_schema;
 pub use places::Places;
-pub use problem::{Place, Problem, Severity, did_you_mean};
+pub use problem::{Place, Problem, Severity, did_you_mean, nearest};
 pub use project::{FILE_BYTES_MAX, Loaded, decode, parse};
 pub use syncline_core::project::Project;
 pub use template::template;

@@ -75,7 +75,7 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// The candidate that `word` was probably meant to be, if one is close.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > WORD_BYTES_MAX {
         return None;
     }

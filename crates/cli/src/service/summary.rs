@@ -92,7 +92,10 @@ impl Summary {
         }
         output::line(format!("{} as {}", self.sentence(), self.node));
         match &self.url {
-            Some(url) => output::line(format!("the API is at {url}")),
+            Some(url) => {
+                output::line(format!("the API is at {url}"));
+                output::line(format!("open {url} to look at it"));
+            }
             None => output::line("there is no API"),
         }
         match &self.next {

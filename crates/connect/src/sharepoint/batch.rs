@@ -12,13 +12,16 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{
-    BATCH_MAX,
-    client::{Address, Answer, Call, Client},
-    errors::{self, Doing},
-    throttle::Signals,
+use super::BATCH_MAX;
+use crate::{
+    Error,
+    error::Kind,
+    graph::{
+        client::{Address, Answer, Call, Client},
+        errors::{self, Acts, Doing},
+        throttle::Signals,
+    },
 };
-use crate::{Error, error::Kind};
 
 /// A batch is sent before its body grows past this. Graph refuses requests somewhere above 4 MB [K].
 const BYTES_MAX: usize = 3 << 20;
@@ -44,6 +47,7 @@ pub(super) struct PartAnswer {
     signals: Signals,
     request: String,
     token: u64,
+    acts: Acts,
 }
 
 impl PartAnswer {
@@ -54,7 +58,7 @@ impl PartAnswer {
 
     /// The error this answer is.
     pub(super) fn refusal(&self, doing: Doing) -> Error {
-        errors::refusal(self.status, doing, &self.body, &self.signals, &self.request)
+        errors::refusal(self.status, doing, self.acts, &self.body, &self.signals, &self.request)
     }
 
     /// The correlation id of its request.
@@ -178,6 +182,7 @@ async fn single(client: &Client, list: &str, part: &Part) -> Result<PartAnswer, 
         signals: answer.signals,
         request: answer.request,
         token: answer.token,
+        acts: answer.acts,
     })
 }
 
@@ -331,6 +336,7 @@ pub(super) fn read(parts: usize, answer: &Answer) -> (Vec<Result<PartAnswer, Err
             signals,
             request: answer.request.clone(),
             token: answer.token,
+            acts: answer.acts,
         });
     }
     for part in found.iter_mut().flatten() {
@@ -345,11 +351,11 @@ pub(super) fn read(parts: usize, answer: &Answer) -> (Vec<Result<PartAnswer, Err
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::doing, *};
 
     fn part(path: &str, if_match: Option<&str>, body: Option<&str>) -> Part {
         Part {
-            doing: Doing::Change,
+            doing: doing::CHANGE,
             method: Method::PATCH,
             path: path.into(),
             if_match: if_match.map(str::to_owned),
@@ -366,6 +372,7 @@ mod tests {
             request: "r".into(),
             at: Timestamp::UNIX_EPOCH,
             token: 1,
+            acts: Acts::Application,
             location: None,
         }
     }
@@ -410,7 +417,7 @@ mod tests {
         let nine = Duration::from_secs(9);
         assert_eq!(wait, Some(nine));
         for result in &results[..2] {
-            let kind = result.as_ref().unwrap().refusal(Doing::Create).kind;
+            let kind = result.as_ref().unwrap().refusal(doing::CREATE).kind;
             assert_eq!(kind, Kind::Throttled { retry_after: nine });
         }
         assert!(results[2].as_ref().unwrap().is_success());

@@ -1,60 +1,37 @@
 //! The options of a connection, and what is read out of them.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use percent_encoding::percent_decode_str;
-use secrecy::SecretString;
-use serde_json::Value as Json;
 use syncline_core::{
     budget::Limit,
     connection::{
         Connection, ConnectorSpec,
-        OptionKind::{Boolean, Duration as Time, Group, Integer, List, Secret, Text},
+        OptionKind::{Boolean, Duration as Time, Group, Integer, List, Text},
         OptionSpec,
     },
     sync::Write,
 };
-use url::Url;
 
-use super::client::segment;
-use crate::{Error, error::Kind};
+use crate::{
+    Error,
+    graph::{
+        client::segment,
+        config::{
+            self, AUTHORITY, CA_FILE, Extra, GRAPH, Options, PROXY, SIGN_IN, TIME_OUT, USER_AGENT, option,
+        },
+    },
+};
 
 /// Units of the smallest tier per minute and day (facts §3.2): right for every tenant, if slow for large ones.
 const UNITS_PER_MINUTE: u64 = 1_250;
 const UNITS_PER_DAY: u64 = 1_200_000;
-
-/// A request that takes longer is given up, its effect unknown.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The vendor asks for few concurrent requests (facts §3.6).
 const CONCURRENCY: u64 = 4;
 
 /// How long a lost write may still arrive. Graph gives no figure [X]; its own gateway gives up after less.
 const SETTLE: Duration = Duration::from_secs(30);
-
-const fn option(
-    name: &'static str,
-    kind: syncline_core::connection::OptionKind,
-    help: &'static str,
-) -> OptionSpec {
-    OptionSpec { name, kind, required: false, choices: &[], help }
-}
-
-const AUTH: &[OptionSpec] = &[
-    OptionSpec {
-        required: true,
-        choices: &["client_credentials"],
-        ..option("type", Text, "How to sign in: an application with its own credential.")
-    },
-    OptionSpec { required: true, ..option("tenant", Text, "Directory (tenant) id or domain name.") },
-    OptionSpec { required: true, ..option("client_id", Text, "Application (client) id.") },
-    option("client_secret", Secret, "Secret of the application; or give a certificate."),
-    option("certificate_file", Text, "PEM file with the application's certificate."),
-    option("private_key_file", Text, "PEM file with the certificate's RSA private key."),
-];
 
 const EXTRA: &[OptionSpec] = &[
     option("requests", Integer, "At most this many requests (each part of a batch counts) per window."),
@@ -94,17 +71,13 @@ pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
             required: true,
             ..option("site", Text, "The site: host:/sites/name, its address, or its id host,guid,guid.")
         },
-        OptionSpec { required: true, ..option("auth", Group(AUTH), "How to sign in.") },
-        option("authority", Text, "Token service (https://login.microsoftonline.com)."),
-        option("graph", Text, "Root of Microsoft Graph (https://graph.microsoft.com)."),
-        option("ca_file", Text, "PEM file with further certificate authorities to trust."),
-        option("proxy", Text, "HTTP proxy to go through."),
-        option(
-            "user_agent",
-            Text,
-            "Company named in the User-Agent, so that the service can tell who calls.",
-        ),
-        option("timeout", Time, "Longest time of one request (60s)."),
+        SIGN_IN,
+        AUTHORITY,
+        GRAPH,
+        CA_FILE,
+        PROXY,
+        USER_AGENT,
+        TIME_OUT,
         option("concurrency", Integer, "Requests in flight at once (4)."),
         option("settle", Time, "How long a write without an answer may still arrive (30s)."),
         option("limits", Group(LIMITS), "Quota to keep to."),
@@ -114,38 +87,9 @@ pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
 
 /// The options, checked.
 pub(super) struct Config {
-    pub(super) name: String,
+    pub(super) graph: config::Config,
     pub(super) site: SiteAddress,
-    pub(super) authority: Url,
-    pub(super) graph: Url,
-    pub(super) tenant: String,
-    pub(super) client_id: String,
-    pub(super) credential: Credential,
-    pub(super) ca_file: Option<PathBuf>,
-    pub(super) proxy: Option<Url>,
-    pub(super) user_agent: String,
-    pub(super) timeout: Duration,
-    pub(super) concurrency: usize,
     pub(super) settle: Duration,
-    /// Windows of resource units; none when `unlimited`.
-    pub(super) units: Vec<Limit>,
-    pub(super) extra: Vec<Extra>,
-}
-
-/// How the application proves itself.
-pub(super) enum Credential {
-    Secret(SecretString),
-    Certificate { certificate: PathBuf, key: PathBuf },
-}
-
-/// A limit of the user's.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Extra {
-    pub(super) limit: Limit,
-    /// Counts resource units rather than requests.
-    pub(super) units: bool,
-    /// Counts each list by itself.
-    pub(super) per_list: bool,
 }
 
 /// Where the site is.
@@ -210,53 +154,16 @@ impl Config {
     /// Reads the options. `directory` is what relative paths are relative to.
     ///
     /// # Errors
-    /// [`Kind::Definition`], naming the option; never its value.
+    /// [`Kind::Definition`](crate::error::Kind::Definition), naming the option; never its value.
     pub(super) fn read(connection: &Connection, directory: &Path) -> Result<Self, Error> {
-        let all = Options { path: String::new(), json: &connection.options };
-        let auth = all.group("auth");
+        let all = Options::of(connection);
         let limits = all.group("limits");
-        let credential = match (
-            auth.text("client_secret"),
-            auth.text("certificate_file"),
-            auth.text("private_key_file"),
-        ) {
-            (Some(secret), None, None) => Credential::Secret(secret.into()),
-            (None, Some(certificate), Some(key)) => {
-                Credential::Certificate { certificate: directory.join(certificate), key: directory.join(key) }
-            }
-            _ => {
-                return Err(auth.wrong(
-                    "client_secret",
-                    "give either a secret, or a certificate_file and a private_key_file",
-                ));
-            }
-        };
-        let company = all.text("user_agent").unwrap_or("Syncline");
-        if company.is_empty() || !company.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'|') {
-            return Err(all.wrong("user_agent", "must be plain ASCII text without |"));
-        }
         let site = SiteAddress::parse(all.required("site")?)
             .ok_or_else(|| all.wrong("site", "must look like contoso.sharepoint.com:/sites/projects"))?;
-        Ok(Self {
-            name: connection.name.clone(),
-            site,
-            authority: all.address("authority", "https://login.microsoftonline.com")?,
-            graph: all.address("graph", "https://graph.microsoft.com")?,
-            tenant: auth.required("tenant")?.to_owned(),
-            client_id: auth.required("client_id")?.to_owned(),
-            credential,
-            ca_file: all.text("ca_file").map(|file| directory.join(file)),
-            proxy: match all.text("proxy") {
-                Some(text) => Some(Url::parse(text).map_err(|e| all.wrong("proxy", &e.to_string()))?),
-                None => None,
-            },
-            user_agent: format!("NONISV|{company}|Syncline/{}", env!("CARGO_PKG_VERSION")),
-            timeout: all.duration("timeout")?.unwrap_or(TIMEOUT).max(Duration::from_millis(1)),
-            concurrency: all.integer("concurrency")?.unwrap_or(CONCURRENCY).clamp(1, 256) as usize,
-            settle: all.duration("settle")?.unwrap_or(SETTLE),
-            units: units(&limits)?,
-            extra: limits.groups("extra").iter().map(extra).collect::<Result<_, _>>()?,
-        })
+        let mut graph = config::Config::read(connection, directory, "sharepoint", CONCURRENCY)?;
+        graph.windows = units(&limits)?;
+        graph.extra = limits.groups("extra").iter().map(extra).collect::<Result<_, _>>()?;
+        Ok(Self { graph, site, settle: all.duration("settle")?.unwrap_or(SETTLE) })
     }
 }
 
@@ -293,73 +200,11 @@ fn extra(given: &Options<'_>) -> Result<Extra, Error> {
     Ok(Extra { limit: Limit { units, window }, units: counts_units, per_list })
 }
 
-/// A group of options, for reading without ever quoting a value (it may be a secret in the wrong place).
-struct Options<'a> {
-    path: String,
-    json: &'a Json,
-}
-
-impl<'a> Options<'a> {
-    fn wrong(&self, name: &str, rule: &str) -> Error {
-        Error::new(Kind::Definition, format!("option {}{name}: {rule}", self.path))
-    }
-
-    fn group(&self, name: &str) -> Options<'a> {
-        Options { path: format!("{}{name}.", self.path), json: self.json.get(name).unwrap_or(&Json::Null) }
-    }
-
-    fn groups(&self, name: &str) -> Vec<Options<'a>> {
-        let list = self.json.get(name).and_then(Json::as_array).into_iter().flatten();
-        list.enumerate()
-            .map(|(i, json)| Options { path: format!("{}{name}[{i}].", self.path), json })
-            .collect()
-    }
-
-    fn text(&self, name: &str) -> Option<&'a str> {
-        self.json.get(name).and_then(Json::as_str).filter(|text| !text.is_empty())
-    }
-
-    fn required(&self, name: &str) -> Result<&'a str, Error> {
-        self.text(name).ok_or_else(|| self.wrong(name, "must be given"))
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.json.get(name).and_then(Json::as_bool).unwrap_or(false)
-    }
-
-    fn integer(&self, name: &str) -> Result<Option<u64>, Error> {
-        match self.json.get(name) {
-            None | Some(Json::Null) => Ok(None),
-            Some(value) => value.as_u64().map(Some).ok_or_else(|| self.wrong(name, "must be a whole number")),
-        }
-    }
-
-    fn duration(&self, name: &str) -> Result<Option<Duration>, Error> {
-        Ok(self.integer(name)?.map(Duration::from_millis))
-    }
-
-    /// An address that secrets may be sent to: TLS, or this machine (simulators).
-    fn address(&self, name: &str, default: &str) -> Result<Url, Error> {
-        let url = Url::parse(self.text(name).unwrap_or(default).trim_end_matches('/'))
-            .map_err(|e| self.wrong(name, &e.to_string()))?;
-        let local = match url.host() {
-            Some(url::Host::Domain(host)) => host == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => return Err(self.wrong(name, "must name a host")),
-        };
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if local => Ok(url),
-            _ => Err(self.wrong(name, "must begin with https:// (http only on this machine)")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::graph::config::TIMEOUT;
+    use serde_json::{Value as Json, json};
 
     fn read(options: Json) -> Result<Config, String> {
         let connection = Connection { name: "c".into(), kind: "sharepoint".into(), options };
@@ -374,10 +219,10 @@ mod tests {
     #[test]
     fn defaults() {
         let config = read(good()).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(config.timeout, TIMEOUT);
-        assert_eq!(config.units.iter().map(|l| l.units).collect::<Vec<_>>(), [1_250, 1_200_000]);
-        assert!(config.user_agent.starts_with("NONISV|Syncline|Syncline/"));
-        assert_eq!(config.graph.as_str(), "https://graph.microsoft.com/");
+        assert_eq!(config.graph.timeout, TIMEOUT);
+        assert_eq!(config.graph.windows.iter().map(|l| l.units).collect::<Vec<_>>(), [1_250, 1_200_000]);
+        assert!(config.graph.user_agent.starts_with("NONISV|Syncline|Syncline/"));
+        assert_eq!(config.graph.graph.as_str(), "https://graph.microsoft.com/");
     }
 
     #[test]
@@ -386,10 +231,10 @@ mod tests {
         options["limits"] = json!({ "unlimited": true, "extra": [
             { "requests": 500, "per": 10_000, "scope": "list" }, { "units": 9, "per": 1_000, "scope": "tenant" } ] });
         let config = read(options).unwrap_or_else(|e| panic!("{e}"));
-        assert!(config.units.is_empty());
+        assert!(config.graph.windows.is_empty());
         let limit = |units, ms| Limit { units, window: Duration::from_millis(ms) };
         assert_eq!(
-            config.extra,
+            config.graph.extra,
             [
                 Extra { limit: limit(500, 10_000), units: false, per_list: true },
                 Extra { limit: limit(9, 1_000), units: true, per_list: false },

@@ -4,14 +4,13 @@ use serde::{Deserialize, de::IgnoredAny};
 use syncline_core::schema::{Field, FieldType, Limits, Stream};
 use url::Url;
 
-use super::{
-    STAMP_FIELD,
-    client::{Address, COST_OTHER, COST_SINGLE, Call, Client, nonsense, segment},
-    config::SiteAddress,
-    errors::Doing,
-    stamp,
+use super::{COST_OTHER, COST_SINGLE, STAMP_FIELD, config::SiteAddress, doing, stamp};
+use crate::{
+    Error,
+    destination::Stamp,
+    error::Kind,
+    graph::client::{Address, Call, Client, nonsense, segment},
 };
-use crate::{Error, destination::Stamp, error::Kind};
 
 /// Most characters of a single-line column that says nothing else (facts §2.5).
 const TEXT_LENGTH: usize = 255;
@@ -34,7 +33,7 @@ struct Id {
 pub(super) async fn site_id(client: &Client, address: &SiteAddress) -> Result<String, Error> {
     let path = address.request();
     let site: Id = client
-        .get(Address::Path(&path), COST_SINGLE, Doing::Read)
+        .get(Address::Path(&path), COST_SINGLE, doing::READ)
         .await
         .map_err(|e| e.context(format_args!("site {address}")))?;
     Ok(segment(&site.id).to_string())
@@ -49,11 +48,11 @@ pub(super) struct Page<T> {
 }
 
 async fn all<T: serde::de::DeserializeOwned>(client: &Client, first: &str) -> Result<Vec<T>, Error> {
-    let mut page: Page<T> = client.get(Address::Path(first), COST_OTHER, Doing::Read).await?;
+    let mut page: Page<T> = client.get(Address::Path(first), COST_OTHER, doing::READ).await?;
     let mut all = page.value;
     for _ in 1..PAGES_MAX {
         let Some(next) = page.next else { return Ok(all) };
-        page = client.get(Address::Link(&next), COST_OTHER, Doing::Read).await?;
+        page = client.get(Address::Link(&next), COST_OTHER, doing::READ).await?;
         all.append(&mut page.value);
     }
     Err(Error::new(Kind::Protocol, "the service's pages do not end"))
@@ -127,7 +126,7 @@ pub(super) async fn column(client: &Client, list: &str, name: &str) -> Result<Op
     match answer.status {
         200 => serde_json::from_slice(&answer.body).map(Some).map_err(|e| nonsense(&answer.request, &e)),
         400 | 404 => Ok(None),
-        _ => Err(answer.refusal(Doing::Read)),
+        _ => Err(answer.refusal(doing::READ)),
     }
 }
 
@@ -137,14 +136,14 @@ pub(super) async fn exists(client: &Client, list: &str) -> Result<bool, Error> {
     match answer.status {
         200 => Ok(true),
         404 => Ok(false),
-        _ => Err(answer.refusal(Doing::Read)),
+        _ => Err(answer.refusal(doing::READ)),
     }
 }
 
 async fn find(client: &Client, site: &str, asked: &str) -> Result<List, Error> {
     if let Ok(id) = uuid::Uuid::try_parse(asked) {
         let path = format!("{site}/lists/{id}");
-        return client.get(Address::Path(&path), COST_SINGLE, Doing::Read).await;
+        return client.get(Address::Path(&path), COST_SINGLE, doing::READ).await;
     }
     // Titles in the place of ids work in practice but are not documented (facts §2.1 [K]): look through the lists.
     let lists: Vec<List> = all(client, &format!("{site}/lists")).await?;

@@ -13,18 +13,22 @@ use syncline_core::{
 
 use super::{
     batch,
-    client::Answer,
     describe::{self, Column, List, Page},
-    errors::{self, Doing},
-    listing::{self, Next, Outcome, Trail, Way},
-    read,
-    throttle::Signals,
-    token, write,
+    doing,
+    listing::{self, Next, Outcome, Way},
+    read, write,
 };
 use crate::{
     Error,
     destination::{Listed, Operation, OperationKind, Record},
     error::Kind,
+    graph::{
+        client::Answer,
+        errors::{self, Acts, Doing},
+        paging::Trail,
+        throttle::Signals,
+        token,
+    },
 };
 
 #[path = "../../../core/tests/fuzzing.rs"]
@@ -97,6 +101,7 @@ fn answer(body: &[u8]) -> Answer {
         request: "r".into(),
         at: Timestamp::UNIX_EPOCH,
         token: 1,
+        acts: Acts::Application,
         location: None,
     }
 }
@@ -149,9 +154,9 @@ fn answered(body: &[u8]) -> Option<BTreeSet<String>> {
 fn operations() -> Vec<(Operation, Doing)> {
     let version = Some("\"g,1\"".to_owned());
     let kinds = [
-        (OperationKind::Create, Doing::Create),
-        (OperationKind::Update { id: "7".into(), version: version.clone(), stamp: false }, Doing::Change),
-        (OperationKind::Delete { id: "8".into(), version }, Doing::Change),
+        (OperationKind::Create, doing::CREATE),
+        (OperationKind::Update { id: "7".into(), version: version.clone(), stamp: false }, doing::CHANGE),
+        (OperationKind::Delete { id: "8".into(), version }, doing::CHANGE),
     ];
     let operation = |kind| Operation { kind, identity: Identity([7; 32]), values: Vec::new() };
     kinds.into_iter().cycle().take(20).map(|(kind, doing)| (operation(kind), doing)).collect()
@@ -239,10 +244,10 @@ fn check_page(body: &[u8]) {
 fn check_error(body: &[u8]) {
     let signals = Signals { retry_after: Some(Duration::from_secs(3)), ..Signals::default() };
     let statuses = [0, 204, 302, 400, 401, 403, 404, 409, 412, 423, 429, 500, 502, 503, 507, 999];
-    for doing in [Doing::Read, Doing::ReadItem, Doing::Create, Doing::Change, Doing::Columns] {
+    for doing in [doing::READ, doing::READ_ITEM, doing::CREATE, doing::CHANGE, doing::COLUMNS] {
         // A quarter of them for each body, so that there is time for more bodies.
         for status in statuses.into_iter().skip(body.len() % 4).step_by(4) {
-            let error = errors::refusal(status, doing, body, &signals, "r");
+            let error = errors::refusal(status, doing, Acts::Application, body, &signals, "r");
             error_is_sound(&error);
             // What the body says never turns a doubt about a write into a certainty.
             assert!(!matches!(status, 500 | 502) || error.effect() == Effect::Unknown);
@@ -344,7 +349,7 @@ fn quota_headers() {
 
 #[test]
 fn a_link_is_followed_once() {
-    let mut trail = Trail::default();
+    let mut trail = Trail::of(10_000);
     let link = |page: usize| format!("https://g/x?token={page}");
     for page in 0..1_000 {
         assert!(trail.follow(&link(page)).is_ok());
@@ -379,7 +384,7 @@ fn ids_that_were_not_sent_and_items_without_one() {
     let created = Operation { kind: OperationKind::Create, identity: Identity([7; 32]), values: Vec::new() };
     let kinds: Vec<_> = results
         .into_iter()
-        .map(|part| part.and_then(|part| write::applied(&created, Doing::Create, &part)).map_err(|e| e.kind))
+        .map(|part| part.and_then(|part| write::applied(&created, doing::CREATE, &part)).map_err(|e| e.kind))
         .map(|result| result.map(|applied| applied.id))
         .collect();
     assert_eq!(kinds, [Err(Kind::Unanswered), Err(Kind::Unanswered), Err(Kind::Unanswered)]);

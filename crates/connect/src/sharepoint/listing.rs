@@ -3,25 +3,22 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use syncline_core::schema::{Field, Stream};
 
-use super::{
-    client::{Address, Answer, COST_OTHER, COST_SINGLE, Call, Client, nonsense},
-    errors::Doing,
-    item::Item,
-    read::expand,
-};
+use super::{COST_OTHER, COST_SINGLE, doing, item::Item, read::expand};
 use crate::{
     Error,
     destination::{Listed, Lister},
     error::Kind,
+    graph::{
+        client::{Address, Answer, Call, Client, nonsense},
+        paging::{self, Trail},
+    },
 };
 
 /// Items asked for per page. The service's own default is 200, its most 5,000 [O]; pages must fit into memory.
@@ -29,15 +26,6 @@ const PAGE_ITEMS: usize = 1_000;
 
 /// Most pages of one listing: 30,000,000 items (facts §2.8) at the service's default page.
 const PAGES_MAX: usize = 150_000;
-
-/// Tries of one page; a page is a read, so asking again is safe, and a long listing must survive a hiccup.
-const TRIES: u32 = 3;
-
-/// Throttled answers to one page before giving up; each has waited as long as it was told to.
-const THROTTLED_MAX: u32 = 20;
-
-/// Wait before the second try of a page; the third waits four times as long.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Lists whose delta enumeration is known to be broken.
 pub(super) type BrokenDeltas = Arc<Mutex<BTreeSet<String>>>;
@@ -53,31 +41,6 @@ pub(super) struct Listing {
     next: Next,
     trail: Trail,
     handed_out: bool,
-}
-
-/// The links of a listing that were followed.
-#[derive(Debug, Default)]
-pub(super) struct Trail {
-    pages: usize,
-    /// Hashed: one that comes back would go round for ever.
-    seen: BTreeSet<[u8; 16]>,
-}
-
-impl Trail {
-    /// # Errors
-    /// A link that was followed before, and more links than a list can have pages.
-    pub(super) fn follow(&mut self, link: &str) -> Result<(), Error> {
-        self.pages += 1;
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&Sha256::digest(link)[..16]);
-        if !self.seen.insert(hash) {
-            return Err(Error::new(Kind::Protocol, "the service gave the same page link twice"));
-        }
-        if self.pages >= PAGES_MAX {
-            return Err(Error::new(Kind::Protocol, "the service's pages do not end"));
-        }
-        Ok(())
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +86,7 @@ impl Listing {
             broken: Arc::clone(broken),
             way: if is_broken { Way::Pages } else { Way::Delta },
             next: Next::First,
-            trail: Trail::default(),
+            trail: Trail::of(PAGES_MAX),
             handed_out: false,
         }
     }
@@ -149,7 +112,7 @@ impl Listing {
                 // A page size it does not like, or no delta here (facts §1.5: refusing is one of the documented ways).
                 (400, Way::Pages) if first => self.way = Way::PlainPages,
                 (400 | 501, Way::Delta) if first => self.fall_back()?,
-                _ => return Err(answer.refusal(Doing::Read)),
+                _ => return Err(answer.refusal(doing::READ)),
             }
         }
     }
@@ -174,7 +137,7 @@ impl Listing {
         }
         self.way = Way::Pages;
         self.next = Next::First;
-        self.trail.seen.clear();
+        self.trail.start_over();
         Ok(())
     }
 
@@ -186,35 +149,13 @@ impl Listing {
         Ok(())
     }
 
-    /// One page, with patience: a throttled one waits for the budget, a broken one is asked for again.
     async fn fetch(&self, address: Address<'_>) -> Result<Answer, Error> {
-        let (mut tries, mut throttled) = (1, 0);
-        loop {
-            let cost = match address {
-                Address::Link(_) if self.way == Way::Delta => COST_SINGLE,
-                _ => COST_OTHER,
-            };
-            let error = match self.client.send(Call::get(address, cost).of_list(&self.stream.id)).await {
-                Ok(answer) => match answer.refusal(Doing::Read) {
-                    refusal if answer.status >= 400 && is_passing(&refusal) => refusal,
-                    _ => return Ok(answer),
-                },
-                Err(error) => error,
-            };
-            match error.kind {
-                Kind::Throttled { .. } if throttled < THROTTLED_MAX => throttled += 1,
-                _ if is_passing(&error) && tries < TRIES => {
-                    tokio::time::sleep(AGAIN_AFTER * 4_u32.pow(tries - 1)).await;
-                    tries += 1;
-                }
-                _ => return Err(error),
-            }
-        }
+        let cost = match address {
+            Address::Link(_) if self.way == Way::Delta => COST_SINGLE,
+            _ => COST_OTHER,
+        };
+        paging::fetch(&self.client, Call::get(address, cost).of_list(&self.stream.id), doing::READ).await
     }
-}
-
-fn is_passing(error: &Error) -> bool {
-    matches!(error.kind, Kind::Unreachable | Kind::Unanswered | Kind::Throttled { .. })
 }
 
 #[async_trait]
@@ -270,8 +211,8 @@ pub(super) fn read_page(answer: &Answer, fields: &[Field], way: Way) -> Result<O
 
 #[cfg(test)]
 mod tests {
-    use super::super::throttle::Signals;
     use super::*;
+    use crate::graph::{errors::Acts, throttle::Signals};
 
     fn page(body: &str, way: Way) -> Result<Outcome, Kind> {
         let answer = Answer {
@@ -281,6 +222,7 @@ mod tests {
             request: "r".into(),
             at: jiff::Timestamp::UNIX_EPOCH,
             token: 1,
+            acts: Acts::Application,
             location: None,
         };
         read_page(&answer, &[], way).map_err(|e| e.kind)

@@ -14,22 +14,19 @@
 //! <https://learn.microsoft.com/graph/json-batching>, <https://learn.microsoft.com/graph/throttling>,
 //! <https://learn.microsoft.com/sharepoint/dev/general-development/how-to-avoid-getting-throttled-or-blocked-in-sharepoint-online>.
 //!
-//! Where to start: `config` (options), `client` (one request), `batch` (twenty), `write` and `read` (the contract),
-//! `errors` (every status, in one place).
+//! Where to start: `config` (options), `graph::client` (one request), `batch` (twenty), `write` and `read` (the contract),
+//! `graph::errors` (every status, in one place), `doing` (what is asked of lists, and the permission for it).
 
 mod batch;
-mod client;
 mod config;
 mod describe;
-mod errors;
+mod doing;
 #[cfg(test)]
 mod fuzz;
 mod item;
 mod listing;
 mod read;
 mod stamp;
-mod throttle;
-mod token;
 mod types;
 mod write;
 
@@ -45,15 +42,24 @@ use syncline_core::{
 use crate::{
     Destination, Error,
     destination::{Applied, Facts, Lister, Operation, Record, Stamp},
+    graph::{
+        client::{Client, segment},
+        errors, token,
+    },
     registry::{self, Context},
 };
-use client::Client;
 
 /// Most parts of one `$batch` request (facts §2.10).
 pub const BATCH_MAX: usize = 20;
 
 /// Internal name of the column that carries the identity.
 pub const STAMP_FIELD: &str = "SynclineKey";
+
+/// Resource units (facts §3.1): reading one item, or a delta page by its token.
+const COST_SINGLE: u64 = 1;
+
+/// Resource units of everything else that is used here.
+const COST_OTHER: u64 = 2;
 
 /// The code for SharePoint. Keep one per process: it holds the tokens, which cost quota to get.
 #[derive(Default)]
@@ -74,12 +80,12 @@ impl registry::Connector for Connector {
     ) -> Result<Arc<dyn Destination>, Error> {
         let named = |e: Error| e.context(format_args!("connection {:?}", connection.name));
         let config = config::Config::read(connection, &context.directory).map_err(named)?;
-        let client = Client::open(&config, &self.tokens, context).map_err(named)?;
+        let client = Client::open(&config.graph, &self.tokens, context).map_err(named)?;
         Ok(Arc::new(Site {
             client: Arc::new(client),
             address: config.site,
             id: tokio::sync::OnceCell::new(),
-            concurrency: config.concurrency,
+            concurrency: config.graph.concurrency,
             settle: config.settle,
             broken_deltas: listing::BrokenDeltas::default(),
         }))
@@ -107,7 +113,7 @@ impl Site {
 
     /// Path of a list: `/sites/{id}/lists/{list}`.
     async fn list_path(&self, stream: &Stream) -> Result<String, Error> {
-        Ok(format!("{}/lists/{}", self.path().await?, client::segment(&stream.id)))
+        Ok(format!("{}/lists/{}", self.path().await?, segment(&stream.id)))
     }
 }
 

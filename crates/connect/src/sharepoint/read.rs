@@ -11,15 +11,21 @@ use syncline_core::{
 };
 
 use super::{
-    STAMP_FIELD,
+    COST_OTHER, COST_SINGLE, STAMP_FIELD,
     batch::{self, Part},
-    client::{Address, COST_OTHER, COST_SINGLE, Call, Client, nonsense, segment},
-    describe,
-    errors::Doing,
+    describe, doing,
     item::Item,
     stamp,
 };
-use crate::{Error, destination::Record, error::Kind};
+use crate::{
+    Error,
+    destination::Record,
+    error::Kind,
+    graph::{
+        client::{Address, Call, Client, nonsense, segment},
+        errors::Doing,
+    },
+};
 
 /// Pages of one look-up that are followed: pages may be empty and still go on (facts §1.5).
 const PAGES_MAX: usize = 1_000;
@@ -65,12 +71,12 @@ pub(super) async fn lookup(
     let wanted: BTreeSet<String> = identities.iter().map(Identity::stamp).collect();
     // One indexed field at a time, and `or` is nowhere promised (facts §2.7): a request for each, twenty to a batch.
     let filter = |s: &String| format!("{list}/items?{expand}&$filter=fields/{STAMP_FIELD}%20eq%20'{s}'");
-    let parts: Vec<Part> = wanted.iter().map(|s| get_part(Doing::Read, filter(s), COST_OTHER)).collect();
+    let parts: Vec<Part> = wanted.iter().map(|s| get_part(doing::READ, filter(s), COST_OTHER)).collect();
     let mut found = Vec::new();
     for answer in batch::exchange(client, &stream.id, &parts).await {
         let answer = answer.map_err(named)?;
         if answer.status != 200 {
-            return Err(named(answer.refusal(Doing::Read)));
+            return Err(named(answer.refusal(doing::READ)));
         }
         let mut next = matches(&answer.body, answer.request(), fields, &wanted, &mut found).map_err(named)?;
         for page in 0.. {
@@ -81,7 +87,7 @@ pub(super) async fn lookup(
             let call = Call::get(Address::Link(&link), COST_OTHER).of_list(&stream.id);
             let answer = client.send(call).await.map_err(named)?;
             if answer.status != 200 {
-                return Err(named(answer.refusal(Doing::Read)));
+                return Err(named(answer.refusal(doing::READ)));
             }
             next = matches(&answer.body, &answer.request, fields, &wanted, &mut found).map_err(named)?;
         }
@@ -123,7 +129,7 @@ pub(super) async fn get(
     let named = |e: Error| e.context(format_args!("list {:?}", stream.name));
     let expand = expand(stream, fields);
     let path = |id: &String| format!("{list}/items/{}?{expand}", segment(id));
-    let parts: Vec<Part> = ids.iter().map(|id| get_part(Doing::ReadItem, path(id), COST_SINGLE)).collect();
+    let parts: Vec<Part> = ids.iter().map(|id| get_part(doing::READ_ITEM, path(id), COST_SINGLE)).collect();
     let mut records = Vec::with_capacity(ids.len());
     let mut missing = false;
     for answer in batch::exchange(client, &stream.id, &parts).await {
@@ -134,7 +140,7 @@ pub(super) async fn get(
                 missing = true;
                 None
             }
-            _ => return Err(named(answer.refusal(Doing::ReadItem))),
+            _ => return Err(named(answer.refusal(doing::READ_ITEM))),
         });
     }
     // "Missing" is a strong word: say it only of items, not of a list that went away with all of them.

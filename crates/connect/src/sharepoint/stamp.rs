@@ -5,13 +5,13 @@ use reqwest::Method;
 use serde_json::json;
 use syncline_core::schema::{FieldType, Stream};
 
-use super::{
-    STAMP_FIELD,
-    client::{Address, COST_OTHER, Call, Client},
-    describe,
-    errors::Doing,
+use super::{COST_OTHER, STAMP_FIELD, describe, doing};
+use crate::{
+    Error,
+    destination::Stamp,
+    error::Kind,
+    graph::client::{Address, Call, Client, segment},
 };
-use crate::{Error, destination::Stamp, error::Kind};
 
 /// Length of a stamp: SHA-256 in hexadecimal.
 const STAMP_LENGTH: usize = 64;
@@ -57,7 +57,7 @@ async fn prepare_column(client: &Client, list: &str) -> Result<Option<String>, E
     if column.indexed && column.enforce_unique_values {
         return Ok(None);
     }
-    let path = format!("{list}/columns/{}", super::client::segment(&column.id));
+    let path = format!("{list}/columns/{}", segment(&column.id));
     change(client, Method::PATCH, &path, &json!({ "indexed": true, "enforceUniqueValues": true })).await?;
     Ok(Some(format!("made the column {STAMP_FIELD} indexed and unique")))
 }
@@ -76,7 +76,7 @@ async fn change(client: &Client, method: Method, path: &str, body: &serde_json::
     if (200..300).contains(&answer.status) {
         return Ok(());
     }
-    let error = answer.refusal(Doing::Columns).context(format_args!("column {STAMP_FIELD}"));
+    let error = answer.refusal(doing::COLUMNS).context(format_args!("column {STAMP_FIELD}"));
     Err(match error.kind {
         Kind::Forbidden => error.hint(format!(
             "creating columns needs the Microsoft Graph application permission Sites.Manage.All (or Sites.Selected with \

@@ -8,17 +8,18 @@ use syncline_core::{
 };
 
 use super::{
-    STAMP_FIELD,
+    COST_OTHER, STAMP_FIELD,
     batch::{self, Part, PartAnswer},
-    client::{COST_OTHER, Client, segment},
-    describe,
-    errors::{self, Doing},
-    stamp, types,
+    describe, doing, stamp, types,
 };
 use crate::{
     Error,
     destination::{Applied, Operation, OperationKind},
     error::Kind,
+    graph::{
+        client::{Client, segment},
+        errors::{self, Doing},
+    },
 };
 
 /// Sends operations; one result each, in order.
@@ -76,17 +77,17 @@ fn part(list: &str, fields: &[Field], operation: &Operation, stamped: bool) -> R
             let mut body = b"{\"fields\":".to_vec();
             columns(fields, operation, stamped.then_some(&operation.identity), &mut body)?;
             body.push(b'}');
-            write(Doing::Create, Method::POST, format!("{list}/items"), &None, Some(body))
+            write(doing::CREATE, Method::POST, format!("{list}/items"), &None, Some(body))
         }
         OperationKind::Update { id, version, stamp } => {
             // On `/fields` the map is bare (facts §2.6).
             let mut body = Vec::new();
             let identity = (*stamp && stamped).then_some(&operation.identity);
             columns(fields, operation, identity, &mut body)?;
-            write(Doing::Change, Method::PATCH, format!("{}/fields", item(id)), version, Some(body))
+            write(doing::CHANGE, Method::PATCH, format!("{}/fields", item(id)), version, Some(body))
         }
         OperationKind::Delete { id, version } => {
-            write(Doing::Change, Method::DELETE, item(id), version, None)
+            write(doing::CHANGE, Method::DELETE, item(id), version, None)
         }
     })
 }

@@ -133,7 +133,7 @@ fn unauthorized(detail: &str) -> Problem {
 
 /// Where no token is needed, a web page must not be able to ask in the name of who looks at it: neither under a name of
 /// its own that leads here, nor across origins.
-fn of_this_machine(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn of_this_machine(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let host = host.or_else(|| uri.authority().map(Authority::as_str));
     if !host.is_some_and(is_local) {

@@ -10,10 +10,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
-    Method, Response,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, USER_AGENT},
+    Method,
+    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, LOCATION},
 };
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::de::DeserializeOwned;
 use syncline_core::failpoint;
 use tokio::sync::Semaphore;
@@ -22,7 +21,8 @@ use uuid::Uuid;
 
 use super::{
     config::{Config, Extra},
-    errors::{self, Doing},
+    errors::{self, Acts, Doing},
+    http::{self, bounded_body, transport},
     throttle::Signals,
     token::{TokenSource, Tokens},
 };
@@ -37,31 +37,22 @@ use crate::{
 /// Largest answer that is read, unpacked. A page of 1,000 wide items is a few megabytes.
 const BODY_MAX: usize = 64 << 20;
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Resource units (facts §3.1): reading one item, or a delta page by its token.
-pub(super) const COST_SINGLE: u64 = 1;
-
-/// Resource units of everything else that is used here.
-pub(super) const COST_OTHER: u64 = 2;
-
 /// What stays as it is in a path segment: unreserved characters, and the comma of site ids.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b',');
 
 /// `text` as one segment of a path.
-pub(super) fn segment(text: &str) -> impl Display + '_ {
+pub(crate) fn segment(text: &str) -> impl Display + '_ {
     utf8_percent_encode(text, SEGMENT)
 }
 
 /// A version-4 id from a seeded generator.
-pub(super) fn guid(random: &mut fastrand::Rng) -> Uuid {
+pub(crate) fn guid(random: &mut fastrand::Rng) -> Uuid {
     uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid()
 }
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Address<'a> {
+pub(crate) enum Address<'a> {
     /// Below the Graph root and version: `/sites/…`.
     Path(&'a str),
     /// A link the service gave, followed verbatim (facts §1.5).
@@ -70,29 +61,29 @@ pub(super) enum Address<'a> {
 
 /// A request.
 #[derive(Debug, Clone)]
-pub(super) struct Call<'a> {
-    pub(super) method: Method,
-    pub(super) address: Address<'a>,
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) address: Address<'a>,
     /// JSON.
-    pub(super) body: Option<Bytes>,
+    pub(crate) body: Option<Bytes>,
     /// Version the item must have.
-    pub(super) if_match: Option<&'a str>,
-    /// Resource units it is charged.
-    pub(super) cost: u64,
+    pub(crate) if_match: Option<&'a str>,
+    /// Units of quota it is charged.
+    pub(crate) cost: u64,
     /// Requests it counts as: the parts of a batch.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// The list whose items it is about.
-    pub(super) list: Option<&'a str>,
+    pub(crate) list: Option<&'a str>,
 }
 
 impl<'a> Call<'a> {
     /// A GET.
-    pub(super) fn get(address: Address<'a>, cost: u64) -> Self {
+    pub(crate) fn get(address: Address<'a>, cost: u64) -> Self {
         Self { method: Method::GET, address, body: None, if_match: None, cost, requests: 1, list: None }
     }
 
     /// The same, about items of this list.
-    pub(super) fn of_list(mut self, list: &'a str) -> Self {
+    pub(crate) fn of_list(mut self, list: &'a str) -> Self {
         self.list = Some(list);
         self
     }
@@ -100,24 +91,26 @@ impl<'a> Call<'a> {
 
 /// An answer of any status.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) signals: Signals,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) signals: Signals,
+    pub(crate) body: Vec<u8>,
     /// Our correlation id.
-    pub(super) request: String,
+    pub(crate) request: String,
     /// When it was answered, by the service's clock where it says.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
     /// Which token was used.
-    pub(super) token: u64,
+    pub(crate) token: u64,
+    /// In whose name it was asked.
+    pub(crate) acts: Acts,
     /// `Location`, of redirects and of 410.
-    pub(super) location: Option<String>,
+    pub(crate) location: Option<String>,
 }
 
 impl Answer {
     /// The error this answer is.
-    pub(super) fn refusal(&self, doing: Doing) -> Error {
-        let error = errors::refusal(self.status, doing, &self.body, &self.signals, &self.request);
+    pub(crate) fn refusal(&self, doing: Doing) -> Error {
+        let error = errors::refusal(self.status, doing, self.acts, &self.body, &self.signals, &self.request);
         match &self.location {
             Some(location) if (300..400).contains(&self.status) => {
                 let host = Url::parse(location).ok().and_then(|u| u.host_str().map(str::to_owned));
@@ -132,7 +125,7 @@ impl Answer {
 }
 
 /// Talks to one Graph root as one application.
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     /// `https://graph.microsoft.com/v1.0`.
     base: String,
@@ -148,16 +141,14 @@ pub(super) struct Client {
 
 impl Client {
     /// Opens a client; nothing is sent yet.
-    pub(super) fn open(config: &Config, tokens: &Tokens, context: &Context) -> Result<Self, Error> {
-        let authority = &config.authority[url::Position::BeforeHost..url::Position::AfterPort];
-        let name = format!("sharepoint {authority}/{}/{}", config.tenant, config.client_id);
+    pub(crate) fn open(config: &Config, tokens: &Tokens, context: &Context) -> Result<Self, Error> {
         let seed = config.name.bytes().fold(context.seed, |s, b| s.rotate_left(5) ^ u64::from(b));
         Ok(Self {
-            http: http(config)?,
+            http: http::client(config)?,
             base: format!("{}/v1.0", config.graph.as_str().trim_end_matches('/')),
             root: config.graph.clone(),
             tokens: tokens.get(config, context)?,
-            budget: context.budgets.get(&name, &config.units),
+            budget: context.budgets.get(&config.quota(), &config.windows),
             budgets: Arc::clone(&context.budgets),
             extra: config.extra.clone(),
             slots: Semaphore::new(config.concurrency),
@@ -172,7 +163,7 @@ impl Client {
     /// # Errors
     /// No answer came: [`Kind::Unreachable`] when the request certainly was not sent, else [`Kind::Unanswered`]. Or there
     /// is no token.
-    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
         let answer = self.send_once(&call).await?;
         if answer.status != 401 {
             return Ok(answer);
@@ -182,12 +173,12 @@ impl Client {
     }
 
     /// Forgets a token that parts of a batch were refused with.
-    pub(super) async fn evict(&self, token: u64) {
+    pub(crate) async fn evict(&self, token: u64) {
         self.tokens.evict(token).await;
     }
 
     /// A GET whose success is JSON.
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         address: Address<'_>,
         cost: u64,
@@ -202,7 +193,7 @@ impl Client {
 
     /// Passes on to the budget what the parts of a batch said about the quota: the longest wait of throttled ones, and
     /// the least that is left.
-    pub(super) fn heed_parts(&self, wait: Option<Duration>, remaining: Option<(u64, Duration)>) {
+    pub(crate) fn heed_parts(&self, wait: Option<Duration>, remaining: Option<(u64, Duration)>) {
         if let Some((units, reset)) = remaining {
             self.budget.observe(units, reset);
         }
@@ -254,7 +245,16 @@ impl Client {
         };
         drop(permits);
         self.heed(status, &signals);
-        Ok(Answer { status, signals, body, request, at, token: bearer.serial, location })
+        Ok(Answer {
+            status,
+            signals,
+            body,
+            request,
+            at,
+            token: bearer.serial,
+            acts: Acts::Application,
+            location,
+        })
     }
 
     /// Passes on to the budget what the service says about the quota.
@@ -308,7 +308,7 @@ impl Client {
 }
 
 /// The answer of a read is not what it should be; nothing of it was used.
-pub(super) fn nonsense(request: &str, why: &dyn Display) -> Error {
+pub(crate) fn nonsense(request: &str, why: &dyn Display) -> Error {
     let why = without_content(&why.to_string());
     Error::new(Kind::Protocol, format!("the answer makes no sense: {why} (request {request})"))
 }
@@ -320,94 +320,4 @@ fn without_content(why: &str) -> String {
         Some(at) => format!("{}…{}", &why[..at], why.rfind(" at line ").map_or("", |place| &why[place..])),
         None => why.to_owned(),
     }
-}
-
-/// What a failed exchange means: [`Kind::Unreachable`] only when no connection came about, for then nothing was sent.
-pub(super) fn transport(error: reqwest::Error) -> Error {
-    // The path may hold an item's id or a tenant; the host and the causes say what matters.
-    let host = error.url().and_then(|url| url.host_str()).unwrap_or("the service").to_owned();
-    let error = error.without_url();
-    let (kind, what) = if error.is_connect() {
-        (Kind::Unreachable, format!("no connection to {host}"))
-    } else if error.is_builder() {
-        (Kind::Definition, "the request cannot be built".to_owned())
-    } else if error.is_timeout() {
-        (Kind::Unanswered, "no answer in time".to_owned())
-    } else {
-        (Kind::Unanswered, "the connection broke before the answer was there".to_owned())
-    };
-    let mut message = what.clone();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(why) = cause {
-        cause = why.source();
-        if cause.is_none() {
-            message = format!("{what}: {why}");
-        }
-    }
-    Error::new(kind, message)
-}
-
-/// Reads a body of at most `max` bytes, unpacked.
-pub(super) async fn bounded_body(response: &mut Response, max: usize) -> Result<Vec<u8>, Error> {
-    let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(0);
-    let mut body = Vec::with_capacity(announced.min(1 << 20));
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if body.len() + chunk.len() > max {
-            return Err(Error::new(Kind::Unanswered, format!("the answer is larger than {max} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// The one place that builds HTTP clients: always with time-outs, never following redirects or the machine's proxy.
-fn http(config: &Config) -> Result<reqwest::Client, Error> {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let agent = HeaderValue::try_from(config.user_agent.as_str())
-        .map_err(|_| Error::new(Kind::Definition, "option user_agent: cannot be sent"))?;
-    headers.insert(USER_AGENT, agent);
-    let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(config)?)
-        .default_headers(headers)
-        .timeout(config.timeout)
-        .connect_timeout(config.timeout.min(CONNECT_TIMEOUT))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .tcp_nodelay(true)
-        .no_proxy();
-    if let Some(proxy) = &config.proxy {
-        let proxy = reqwest::Proxy::all(proxy.clone())
-            .map_err(|_| Error::new(Kind::Definition, "option proxy: not an address of a proxy"))?;
-        builder = builder.proxy(proxy);
-    }
-    builder.build().map_err(|e| Error::new(Kind::Definition, format!("HTTP client: {}", e.without_url())))
-}
-
-/// The machine's certificate authorities and those of `ca_file`. They are not loaded where nothing speaks TLS.
-fn tls(config: &Config) -> Result<rustls::ClientConfig, Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(file) = &config.ca_file {
-        let wrong = |why: &dyn Display| {
-            Error::new(Kind::Definition, format!("option ca_file: {}: {why}", file.display()))
-        };
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|e| wrong(&e))?;
-        for certificate in certificates {
-            roots.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
-        }
-        if roots.is_empty() {
-            return Err(wrong(&"no certificate in PEM form"));
-        }
-    }
-    if [&config.graph, &config.authority].iter().any(|url| url.scheme() == "https") {
-        // Some machines hold authorities that cannot be read; the rest will do.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(Kind::Definition, format!("TLS: {e}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }

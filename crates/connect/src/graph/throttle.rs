@@ -15,18 +15,18 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The quota headers of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     /// `Retry-After`.
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     /// `RateLimit-Remaining`, in resource units.
-    pub(super) remaining: Option<u64>,
+    pub(crate) remaining: Option<u64>,
     /// `RateLimit-Reset`.
-    pub(super) reset: Option<Duration>,
+    pub(crate) reset: Option<Duration>,
 }
 
 impl Signals {
     /// Takes up one header; others than those of interest are ignored. `now` is what a date is relative to.
-    pub(super) fn read(&mut self, name: &str, value: &str, now: Timestamp) {
+    pub(crate) fn read(&mut self, name: &str, value: &str, now: Timestamp) {
         // Most headers are none of these: their first letters tell.
         if !matches!(name.as_bytes().first(), Some(b'r' | b'R')) {
             return;
@@ -42,18 +42,18 @@ impl Signals {
 
     /// How long the service asks to wait: the larger of its two words, for `Retry-After` may be the smaller one.
     /// `None` when it says nothing.
-    pub(super) fn asked(&self) -> Option<Duration> {
+    pub(crate) fn asked(&self) -> Option<Duration> {
         // A reset alone says when the window ends, not that anybody must wait: it comes with successes too.
         self.retry_after.map(|wait| wait.max(self.reset.unwrap_or_default()))
     }
 
     /// How much is left of the minute's units, and until when.
-    pub(super) fn left(&self) -> Option<(u64, Duration)> {
+    pub(crate) fn left(&self) -> Option<(u64, Duration)> {
         Some((self.remaining?, self.reset.unwrap_or(MINUTE)))
     }
 
     /// How long to wait after a throttled answer.
-    pub(super) fn wait(&self) -> Duration {
+    pub(crate) fn wait(&self) -> Duration {
         self.asked().or(self.reset).unwrap_or(WAIT_UNSAID)
     }
 }

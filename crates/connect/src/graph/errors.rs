@@ -17,10 +17,18 @@ const NAME_MAX: usize = 64;
 /// Inner errors deeper than this are not looked at.
 const DEPTH_MAX: usize = 8;
 
-/// What was asked for, as far as it changes what an answer means.
+/// What was asked for, as far as it changes what an answer means and what is said about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
-    /// Reading a site, a list, its columns or several items.
+pub(crate) struct Doing {
+    pub(crate) act: Act,
+    pub(crate) workload: &'static Workload,
+    pub(crate) permission: Permission,
+}
+
+/// The kinds of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Reading a stream, what it is in, its columns or several of its items.
     Read,
     /// Reading one item.
     ReadItem,
@@ -32,29 +40,54 @@ pub(super) enum Doing {
     Columns,
 }
 
-impl Doing {
+impl Act {
     fn writes(self) -> bool {
         match self {
             Self::Read | Self::ReadItem => false,
             Self::Create | Self::Change | Self::Columns => true,
         }
     }
+}
 
-    /// The least application permission for it (facts §2.2).
-    fn permission(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Read | Self::ReadItem => ("Sites.Read.All", "read"),
-            Self::Create | Self::Change => ("Sites.ReadWrite.All", "write"),
-            Self::Columns => ("Sites.Manage.All", "manage"),
-        }
-    }
+/// A service behind Graph: what it is called in messages, and its own advice.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Workload {
+    /// `SharePoint`.
+    pub(crate) name: &'static str,
+    /// What to do about a stream that is not there.
+    pub(crate) missing: &'static str,
+    /// What to do about one that takes no more.
+    pub(crate) full: &'static str,
+    /// What to do about a query that was refused.
+    pub(crate) refused: &'static str,
+}
+
+/// The least permissions for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Permission {
+    /// Of an application by itself.
+    pub(crate) application: &'static str,
+    /// Of an application that acts for a user.
+    pub(crate) delegated: &'static str,
+    /// What does as well, in brackets after it; may be empty.
+    pub(crate) instead: &'static str,
+}
+
+/// In whose name a request is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acts {
+    /// The application's own.
+    Application,
+    /// A user's, who signed in.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the credential that acts for a user comes next"))]
+    User,
 }
 
 /// The error envelope of Graph (facts §1.3), flattened: codes from the outermost to the innermost.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Envelope {
-    pub(super) codes: Vec<String>,
-    pub(super) message: String,
+pub(crate) struct Envelope {
+    pub(crate) codes: Vec<String>,
+    pub(crate) message: String,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +106,7 @@ struct Inner {
 
 impl Envelope {
     /// Reads a body; anything that is no envelope is an empty one.
-    pub(super) fn read(body: &[u8]) -> Self {
+    pub(crate) fn read(body: &[u8]) -> Self {
         let mut envelope = Self::default();
         let mut next = serde_json::from_slice::<Outer>(body).ok().and_then(|o| o.error);
         while let Some(error) = next {
@@ -111,7 +144,7 @@ impl Envelope {
 }
 
 /// The kind of failure. Exhaustive over what Graph documents (facts §1.4); unknown statuses fall to their class.
-pub(super) fn kind(status: u16, doing: Doing, envelope: &Envelope, signals: &Signals) -> Kind {
+pub(crate) fn kind(status: u16, doing: Doing, envelope: &Envelope, signals: &Signals) -> Kind {
     let throttled = Kind::Throttled { retry_after: signals.wait() };
     match status {
         // Graph does not redirect item calls: somebody else answered.
@@ -119,9 +152,9 @@ pub(super) fn kind(status: u16, doing: Doing, envelope: &Envelope, signals: &Sig
         401 => Kind::Unauthenticated,
         403 if envelope.has("quotaLimitReached") => Kind::StreamFull,
         403 => Kind::Forbidden,
-        404 => match doing {
-            Doing::ReadItem | Doing::Change => Kind::RecordMissing,
-            Doing::Read | Doing::Create | Doing::Columns => Kind::StreamMissing,
+        404 => match doing.act {
+            Act::ReadItem | Act::Change => Kind::RecordMissing,
+            Act::Read | Act::Create | Act::Columns => Kind::StreamMissing,
         },
         408 => Kind::Unanswered,
         409 if envelope.duplicate() => Kind::Duplicate,
@@ -134,7 +167,7 @@ pub(super) fn kind(status: u16, doing: Doing, envelope: &Envelope, signals: &Sig
         429 | 509 => throttled,
         // "Not ready" comes with Retry-After [D §3.3] and then nothing was done. Without it, it may as well come from a
         // gateway whose backend fell silent in the middle.
-        503 if !doing.writes() || signals.retry_after.is_some() => throttled,
+        503 if !doing.act.writes() || signals.retry_after.is_some() => throttled,
         507 => Kind::StreamFull,
         500 | 502..=504 => Kind::Unanswered,
         501 | 505 => refused(doing, envelope),
@@ -145,19 +178,26 @@ pub(super) fn kind(status: u16, doing: Doing, envelope: &Envelope, signals: &Sig
 }
 
 fn refused(doing: Doing, envelope: &Envelope) -> Kind {
-    match doing {
-        Doing::Create | Doing::Change if envelope.duplicate() => Kind::Duplicate,
-        Doing::Create | Doing::Change => Kind::Rejected,
+    match doing.act {
+        Act::Create | Act::Change if envelope.duplicate() => Kind::Duplicate,
+        Act::Create | Act::Change => Kind::Rejected,
         // No record is to blame for a refused query or column.
-        Doing::Read | Doing::ReadItem | Doing::Columns => Kind::Definition,
+        Act::Read | Act::ReadItem | Act::Columns => Kind::Definition,
     }
 }
 
 /// The error for an answer that is no success. `request` is the id under which the vendor's support finds it.
-pub(super) fn refusal(status: u16, doing: Doing, body: &[u8], signals: &Signals, request: &str) -> Error {
+pub(crate) fn refusal(
+    status: u16,
+    doing: Doing,
+    acts: Acts,
+    body: &[u8],
+    signals: &Signals,
+    request: &str,
+) -> Error {
     let envelope = Envelope::read(body);
     let kind = kind(status, doing, &envelope, signals);
-    let mut message = format!("SharePoint answered {status}");
+    let mut message = format!("{} answered {status}", doing.workload.name);
     if let Some(code) = envelope.codes.last() {
         let code: String = code.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect();
         // Writing to a string cannot fail.
@@ -168,37 +208,40 @@ pub(super) fn refusal(status: u16, doing: Doing, body: &[u8], signals: &Signals,
     }
     write!(message, " (request {request})").ok();
     let error = Error::new(kind, message);
-    match hint(kind, doing) {
+    match hint(kind, doing, acts) {
         Some(hint) => error.hint(hint),
         None => error,
     }
 }
 
-fn hint(kind: Kind, doing: Doing) -> Option<String> {
+fn hint(kind: Kind, doing: Doing, acts: Acts) -> Option<String> {
+    let workload = doing.workload;
     Some(match kind {
         Kind::Unauthenticated => {
             "the service refused a fresh token: check tenant, client_id and the graph address of this cloud"
                 .into()
         }
         Kind::Forbidden => {
-            let (permission, role) = doing.permission();
+            let (sort, name) = match acts {
+                Acts::Application => ("application", doing.permission.application),
+                Acts::User => ("delegated", doing.permission.delegated),
+            };
             format!(
-                "ask an administrator to grant the application the Microsoft Graph application permission \
-                 {permission} with admin consent (or Sites.Selected with the role {role} on this site)"
+                "ask an administrator to grant the application the Microsoft Graph {sort} permission \
+                 {name} with admin consent{}",
+                doing.permission.instead
             )
         }
-        Kind::StreamMissing => "check the site and the list; syncline check lists the known names".into(),
-        Kind::StreamFull => "the list or site is out of space: its owner must make room".into(),
+        Kind::StreamMissing => workload.missing.into(),
+        Kind::StreamFull => workload.full.into(),
         Kind::Duplicate => "another item already has this value in a column that must be unique".into(),
-        Kind::Definition if doing == Doing::Read => {
-            "check the columns of the mapping against the list: syncline check".into()
-        }
+        Kind::Definition if doing.act == Act::Read => workload.refused.into(),
         _ => return None,
     })
 }
 
 /// The error for an operation that was not sent because of `error`, which may itself be ambiguous about another request.
-pub(super) fn nothing_sent(error: Error) -> Error {
+pub(crate) fn nothing_sent(error: Error) -> Error {
     match error.effect() {
         Effect::NotApplied => error,
         // Whatever it was that failed, it was not this write.
@@ -208,7 +251,7 @@ pub(super) fn nothing_sent(error: Error) -> Error {
 
 /// The service's message without what may be values of records: quoted parts are kept only where the word before says
 /// that they name a field, and only short ones.
-pub(super) fn without_values(message: &str) -> String {
+pub(crate) fn without_values(message: &str) -> String {
     let mut out = String::with_capacity(message.len().min(MESSAGE_MAX));
     let mut rest = message;
     while let Some((before, quote, inner, after)) = next_quoted(rest) {
@@ -262,8 +305,15 @@ mod tests {
 
     use super::*;
 
-    fn of(status: u16, doing: Doing, body: &str) -> Kind {
-        kind(status, doing, &Envelope::read(body.as_bytes()), &Signals::default())
+    const LISTS: Workload = Workload { name: "Lists", missing: "", full: "", refused: "" };
+
+    fn doing(act: Act) -> Doing {
+        let permission = Permission { application: "A.Read", delegated: "D.Read", instead: " (or less)" };
+        Doing { act, workload: &LISTS, permission }
+    }
+
+    fn of(status: u16, act: Act, body: &str) -> Kind {
+        kind(status, doing(act), &Envelope::read(body.as_bytes()), &Signals::default())
     }
 
     fn error(code: &str, message: &str) -> String {
@@ -272,8 +322,8 @@ mod tests {
 
     #[test]
     fn statuses() {
-        use Doing::{Change, Columns, Create, Read, ReadItem};
-        for (status, doing, code, expected) in [
+        use Act::{Change, Columns, Create, Read, ReadItem};
+        for (status, act, code, expected) in [
             (400, Create, "invalidRequest", Kind::Rejected),
             (400, Read, "invalidRequest", Kind::Definition),
             (401, Change, "InvalidAuthenticationToken", Kind::Unauthenticated),
@@ -301,13 +351,13 @@ mod tests {
             (302, Read, "", Kind::Definition),
             (403, Columns, "accessDenied", Kind::Forbidden),
         ] {
-            assert_eq!(of(status, doing, &error(code, "")), expected, "{status} {doing:?}");
+            assert_eq!(of(status, act, &error(code, "")), expected, "{status} {act:?}");
         }
-        let throttled = |status, doing| matches!(of(status, doing, ""), Kind::Throttled { .. });
+        let throttled = |status, act| matches!(of(status, act, ""), Kind::Throttled { .. });
         assert!(throttled(429, Create) && throttled(509, Create) && throttled(503, Read));
         let ready = Signals { retry_after: Some(Duration::from_secs(3)), ..Signals::default() };
         assert_eq!(
-            kind(503, Create, &Envelope::default(), &ready),
+            kind(503, doing(Create), &Envelope::default(), &ready),
             Kind::Throttled { retry_after: Duration::from_secs(3) }
         );
     }
@@ -324,11 +374,11 @@ mod tests {
             r#"{"error":{"code":"invalidRequest","message":"no","innererror":{"code":"DuplicateValue"}}}"#
                 .to_owned(),
         ] {
-            assert_eq!(of(400, Doing::Create, &body), Kind::Duplicate, "{body}");
-            assert_eq!(of(409, Doing::Create, &body), Kind::Duplicate, "{body}");
+            assert_eq!(of(400, Act::Create, &body), Kind::Duplicate, "{body}");
+            assert_eq!(of(409, Act::Create, &body), Kind::Duplicate, "{body}");
         }
         assert_eq!(
-            of(400, Doing::Create, &error("invalidRequest", "Field 'X' is not recognized")),
+            of(400, Act::Create, &error("invalidRequest", "Field 'X' is not recognized")),
             Kind::Rejected
         );
     }
@@ -341,6 +391,19 @@ mod tests {
         for nothing in ["", "<html>", "[]", r#"{"error":"text"}"#, r#"{"error":{"code":7}}"#] {
             assert_eq!(Envelope::read(nothing.as_bytes()), Envelope::default(), "{nothing}");
         }
+    }
+
+    #[test]
+    fn the_permission_that_is_missing_is_named() {
+        let hint = |acts| {
+            refusal(403, doing(Act::Read), acts, b"", &Signals::default(), "r").hint.unwrap_or_default()
+        };
+        assert_eq!(
+            hint(Acts::Application),
+            "ask an administrator to grant the application the Microsoft Graph application permission A.Read with \
+             admin consent (or less)"
+        );
+        assert!(hint(Acts::User).contains("delegated permission D.Read with admin consent (or less)"));
     }
 
     #[test]

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    client::{bounded_body, guid, transport},
+    client::guid,
     config::{Config, Credential},
+    http::{bounded_body, transport},
 };
 use crate::{Error, clock::Clock, error::Kind, registry::Context};
 
@@ -40,11 +41,11 @@ const SOURCES_MAX: usize = 64;
 
 /// The token sources of a process, by authority, tenant, application, scope and credential.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<BTreeMap<[u8; 32], Arc<TokenSource>>>);
+pub(crate) struct Tokens(Mutex<BTreeMap<[u8; 32], Arc<TokenSource>>>);
 
 impl Tokens {
     /// The source for this connection; the files it names are read here.
-    pub(super) fn get(&self, config: &Config, context: &Context) -> Result<Arc<TokenSource>, Error> {
+    pub(crate) fn get(&self, config: &Config, context: &Context) -> Result<Arc<TokenSource>, Error> {
         let proof = Proof::load(&config.credential)?;
         let mut key = Sha256::new();
         let fixed = [config.authority.as_str(), &config.tenant, &config.client_id, config.graph.as_str()];
@@ -109,7 +110,7 @@ fn read_small(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Gets tokens for one application and one Graph root.
-pub(super) struct TokenSource {
+pub(crate) struct TokenSource {
     endpoint: String,
     client_id: String,
     scope: String,
@@ -127,16 +128,16 @@ struct State {
     serial: u64,
 }
 
-pub(super) struct Token {
-    pub(super) bearer: HeaderValue,
-    pub(super) renew_at: Duration,
-    pub(super) expires_at: Duration,
+pub(crate) struct Token {
+    pub(crate) bearer: HeaderValue,
+    pub(crate) renew_at: Duration,
+    pub(crate) expires_at: Duration,
 }
 
 /// A token to send, and which one it is.
-pub(super) struct Bearer {
-    pub(super) header: HeaderValue,
-    pub(super) serial: u64,
+pub(crate) struct Bearer {
+    pub(crate) header: HeaderValue,
+    pub(crate) serial: u64,
 }
 
 impl TokenSource {
@@ -163,7 +164,7 @@ impl TokenSource {
     /// # Errors
     /// [`Kind::Unauthenticated`] when the token service refuses the application; [`Kind::Unreachable`] when it cannot be
     /// asked now. Either way the request the token is for was not sent.
-    pub(super) async fn bearer(&self, http: &reqwest::Client) -> Result<Bearer, Error> {
+    pub(crate) async fn bearer(&self, http: &reqwest::Client) -> Result<Bearer, Error> {
         let mut state = self.state.lock().await;
         let now = self.clock.elapsed();
         if let Some(token) = state.token.as_ref().filter(|t| now < t.renew_at) {
@@ -191,7 +192,7 @@ impl TokenSource {
     }
 
     /// Forgets the token that was refused, unless it has been replaced since.
-    pub(super) async fn evict(&self, serial: u64) {
+    pub(crate) async fn evict(&self, serial: u64) {
         let mut state = self.state.lock().await;
         if state.serial == serial {
             state.token = None;
@@ -283,7 +284,7 @@ struct TokenRefusal {
 }
 
 /// The token in an answer to a request that was sent at `asked`. Pure.
-pub(super) fn granted(body: &[u8], asked: Duration) -> Result<Token, Error> {
+pub(crate) fn granted(body: &[u8], asked: Duration) -> Result<Token, Error> {
     let unusable = |why: &str| Error::new(Kind::Unreachable, format!("token service: {why}"));
     let answer: TokenAnswer =
         serde_json::from_slice(body).map_err(|_| unusable("the answer is not the JSON of a token"))?;
@@ -299,7 +300,7 @@ pub(super) fn granted(body: &[u8], asked: Duration) -> Result<Token, Error> {
 }
 
 /// Decides on `error` alone: the vendor warns against the `AADSTS` numbers, which are for people (facts §5.4).
-pub(super) fn refused(status: u16, body: &[u8]) -> Error {
+pub(crate) fn refused(status: u16, body: &[u8]) -> Error {
     let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
     let code: String =
         refusal.error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();
