@@ -69,6 +69,16 @@ pub struct Caller {
     pub user: Option<Arc<User>>,
 }
 
+impl PartialEq for Caller {
+    /// Two tokens of one user are the same caller.
+    fn eq(&self, other: &Self) -> bool {
+        let user = |caller: &Self| caller.user.as_ref().map(|user| (user.tenant.clone(), user.owner.clone()));
+        (&self.name, self.scope, user(self)) == (&other.name, other.scope, user(other))
+    }
+}
+
+impl Eq for Caller {}
+
 impl Caller {
     /// Somebody on this machine, while nobody has made a token.
     pub fn local() -> Self {

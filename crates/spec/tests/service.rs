@@ -441,11 +441,11 @@ fn users_that_cannot_be() {
     scopes: x
 ",
         &[
-            "10:3: server.users.audience is missing",
+            r#"10:3: "audience" is missing in server.users"#,
             r#"11:13: server.users.issuer must begin with https://, or be on this machine (http://127.0.0.1…), not "http://login.example/t1""#,
             "12:11: server.users.jwks must begin with https:// or http://",
             r#"13:17: server.users.clock_skew must be at most 5m, not "1h""#,
-            r#"14:5: server.users: unknown key "scopes"; did you mean "required_scope"?"#,
+            r#"14:5: unknown key "scopes" in server.users; did you mean "required_scope"?"#,
         ],
     );
 }

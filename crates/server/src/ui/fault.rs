@@ -161,7 +161,7 @@ impl From<Problem> for Fault {
             Code::NotFound => "Not found",
             code => code.title(),
         };
-        let Problem { code, detail, hint, faults, retry_after } = problem;
+        let Problem { code, detail, hint, faults, retry_after, .. } = problem;
         Self { status: code.status(), title: title.to_owned(), detail: sentence(&detail), hint: hint.as_deref().map(sentence), faults, instead: None, retry_after }
     }
 }

@@ -7,5 +7,7 @@ mod describes;
 mod fuzz;
 mod kit;
 mod lists;
+mod provider;
 mod resources;
 mod streams;
+mod users;
