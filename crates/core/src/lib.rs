@@ -29,6 +29,7 @@ mod infer;
 pub mod mapping;
 pub mod mutant;
 pub mod partition;
+pub mod placeholder;
 pub mod plan;
 pub mod precedence;
 pub mod project;

@@ -319,7 +319,7 @@ impl Control {
         let doing = || Error::connect(format!("asking for the series of sync {:?}", sync.name));
         let statements = self.systems.statements(connection).await.map_err(doing())?;
         let values = given(asked);
-        let rows = statements.query(&each.query, SERIES_MAX, SERIES_QUERY).await.map_err(doing())?;
+        let rows = statements.query_with(&each.query, &values, SERIES_MAX, SERIES_QUERY).await.map_err(doing())?;
         rows.rows.iter().map(|row| part_of(sync, each, &rows.columns, row)).collect()
     }
 }

@@ -8,6 +8,7 @@ mod gone;
 mod load;
 mod look;
 mod names;
+mod parts;
 mod state;
 mod values;
 
@@ -77,6 +78,7 @@ pub async fn run(kit: &dyn Kit) {
     load::run(kit).await;
     gone::run(kit).await;
     state::run(kit).await;
+    parts::run(kit).await;
     look::run(kit).await;
     evolve::run(kit).await;
     names::run(kit).await;
