@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use syncline_connect::{clock::Clock, registry::Caller};
 use syncline_core::{
     calendar::Timing,
-    partition::Partition,
+    partition::{OWNER, Partition},
     plan::Planned,
     project::Project,
     run::Status,
@@ -25,7 +25,7 @@ use syncline_store::{
 use tokio::sync::{Notify, watch};
 
 use super::{Progress, Served, StartOptions, Systems, delegated::UnderWay, live::Live, steps};
-use crate::{Error, plan::Summary, progress::Silent};
+use crate::{Error, load::params::takes_values, plan::Summary, progress::Silent};
 
 /// Weight of what people ask for: before everything that is scheduled.
 pub(super) const ASKED: i32 = 100;
@@ -413,11 +413,11 @@ pub(super) fn sync_of<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, 
 /// A sync that is run as a whole, without values of parameters.
 fn whole<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, Refused> {
     let sync = sync_of(project, name)?;
-    if sync.params.is_empty() {
+    if !takes_values(sync) {
         return Ok(sync);
     }
-    let params = sync.params.join(", ");
-    Err(Refused::ParamsMissing(format!("sync {name:?} is run for values of its parameters: {params}")))
+    let of = if sync.params.is_empty() { OWNER.to_owned() } else { sync.params.join(", ") };
+    Err(Refused::ParamsMissing(format!("sync {name:?} is run for values of its parameters: {of}")))
 }
 
 fn schedules<'p>(project: &'p Project, subject: &Subject) -> Result<&'p [Schedule], Refused> {

@@ -34,7 +34,10 @@ use super::{
     node,
     once::{PartOf, SyncOrder},
 };
-use crate::{Error, load::run::Options};
+use crate::{
+    Error,
+    load::{params, run::Options},
+};
 
 /// Runs and series that are under way or wait.
 const ASKED_MAX: usize = 1000;
@@ -221,6 +224,8 @@ impl Control {
         fits(&sync, &sync.params, &asked.params)?;
         let owner = asked.caller.user.as_ref().map(|user| user.owner.clone());
         let partition = Partition { params: asked.params, owner };
+        // what is left to be missing is the owner
+        params::check(&sync, &partition).map_err(|error| Refused::ParamsMissing(error.to_string()))?;
         let caller = Caller { correlation: Some(correlation.clone()), ..asked.caller };
         Ok(Work { project, sync, partition, caller, correlation, insist: asked.insist, came: self.clock.now() })
     }

@@ -41,7 +41,7 @@ pub(super) struct Place {
 }
 
 impl Gate {
-    /// Takes a place, whether there is room or not.
+    /// Takes a place, whether there is room or not. A connection that is named twice is used once.
     pub(super) fn enter(self: &Arc<Self>, connections: Vec<String>) -> Place {
         self.take(&mut self.lock(), connections)
     }
@@ -65,7 +65,9 @@ impl Gate {
         }
     }
 
-    fn take(self: &Arc<Self>, inside: &mut Inside, connections: Vec<String>) -> Place {
+    fn take(self: &Arc<Self>, inside: &mut Inside, mut connections: Vec<String>) -> Place {
+        connections.sort_unstable();
+        connections.dedup();
         inside.total += 1;
         for name in &connections {
             *inside.connections.entry(name.clone()).or_default() += 1;
@@ -158,7 +160,7 @@ mod tests {
         };
         let one = waits(&["crm", "dwh"], 2).await.expect("room");
         assert!(waits(&["crm"], 9).await.is_none(), "the connection is full");
-        let two = waits(&["dwh"], 2).await.expect("dwh has no limit");
+        let two = waits(&["dwh", "dwh"], 2).await.expect("dwh has no limit");
         assert!(waits(&["dwh"], 2).await.is_none(), "all are full");
         let scheduled = gate.enter(names(&["crm"]));
         let waiting = waits(&["crm"], 9);

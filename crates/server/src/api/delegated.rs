@@ -11,6 +11,7 @@ use serde::Serialize;
 use syncline_connect::{error::Kind, registry::Caller as For};
 use syncline_engine::{
     Error,
+    load::params::takes_values,
     service::{
         control::Refused,
         delegated::{Asked, Ended, Failed, Outcome, Part},
@@ -118,13 +119,18 @@ pub(super) async fn run(
     let insist = wanted.insist;
     let (params, each) = wanted.values().map_err(tagged)?;
     let on_behalf = For { user: caller.user.clone(), correlation: Some(correlation.clone()) };
-    let asked = |params| Asked { sync, params, caller: on_behalf, insist };
+    let asked = |params| Asked { sync: sync.clone(), params, caller: on_behalf, insist };
     let answered = match each {
-        None => Box::pin(api.control.run_now(asked(params))).await.map(|ended| Answered::Run(ended.into())),
-        Some(values) => {
-            let parts = Box::pin(api.control.run_each(asked(values))).await;
-            parts.map(|parts| Answered::Series(SeriesEnded::of(parts, api.clock.now())))
-        }
+        None => Box::pin(api.control.run_now(asked(params))).await.map(|ended| {
+            api.metrics.records(&sync, ended.counts);
+            Answered::Run(ended.into())
+        }),
+        Some(values) => Box::pin(api.control.run_each(asked(values))).await.map(|parts| {
+            for ended in parts.iter().filter_map(|(_, ended)| ended.as_ref().ok()) {
+                api.metrics.records(&sync, ended.counts);
+            }
+            Answered::Series(SeriesEnded::of(parts, api.clock.now()))
+        }),
     };
     match answered {
         Ok(answered) => Ok(axum::Json(answered).into_response()),
@@ -132,12 +138,12 @@ pub(super) async fn run(
     }
 }
 
-/// Users run what has parameters, and nothing else.
+/// Users run what takes values, of parameters or of the owner, and nothing else.
 fn admitted(api: &Api, caller: &Caller, sync: &str) -> Result<(), Problem> {
     let served = api.served();
     let found = served.project.sync(sync).ok_or_else(|| Problem::missing("sync", format!("{sync:?}")))?;
-    if caller.user.is_some() && found.params.is_empty() {
-        let detail = format!("sync {sync:?} has no parameters: it is not run for a user");
+    if caller.user.is_some() && !takes_values(found) {
+        let detail = format!("sync {sync:?} has no parameters and names no owner: it is not run for a user");
         return Err(Problem::new(Code::Forbidden, detail).hint("take a token of `syncline tokens create`"));
     }
     Ok(())

@@ -200,6 +200,7 @@ impl From<engine::Error> for Problem {
                 let faults = faults.map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
                 Self::new(Code::DoesNotFit, message).faults(faults).hint("`syncline check` shows every place")
             }
+            engine::Error::Params { .. } => Self::new(Code::Unfit, message),
             engine::Error::Incomparable { .. } | engine::Error::Held { .. } => {
                 Self::new(Code::NotPossible, message)
             }

@@ -135,21 +135,30 @@ impl From<RunWanted> for StartOptions {
 #[utoipa::path(get, path = "/runs", tag = "runs", params(PageParams, Which), security(("token" = ["read"])),
     responses((status = 200, description = "A page", body = List<RunShown>),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn list(State(api): State<Api>, page: Page, Query(which): Query<Which>) -> Result<Response, Problem> {
+async fn list(
+    State(api): State<Api>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    page: Page,
+    Query(which): Query<Which>,
+) -> Result<Response, Problem> {
     let words = "queued, running, succeeded, partial, failed, cancelled, interrupted";
     let status = word("status", which.status.as_deref(), Status::parse, words)?;
     let filter = RunFilter { sync: which.sync.map(|name| name.0), status, before: page.before("runs")? };
     let found = api.store.page_runs(&filter, page.limit + 1).await?;
-    Ok(page.answer("runs", found, |run| run.id, RunShown::from))
+    Ok(page.answer("runs", found, |run| run.id, |run| RunShown::of(run, &caller)))
 }
 
 /// Everything that is known about a run.
 #[utoipa::path(get, path = "/runs/{id}", tag = "runs", params(("id" = Id, Path)), security(("token" = ["read"])),
     responses((status = 200, description = "The run", body = RunShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn show(State(api): State<Api>, Path(id): Path<Id>) -> Answer<RunShown> {
+async fn show(
+    State(api): State<Api>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    Path(id): Path<Id>,
+) -> Answer<RunShown> {
     let run = api.store.run(id.0).await?;
-    run.map(|run| axum::Json(run.into())).ok_or_else(|| Problem::missing("run", id.0))
+    run.map(|run| axum::Json(RunShown::of(run, &caller))).ok_or_else(|| Problem::missing("run", id.0))
 }
 
 /// How far a run is, and when it will be done.

@@ -16,6 +16,7 @@ use syncline_store::{
 use utoipa::ToSchema;
 
 use super::problem::{Code, Problem};
+use crate::auth::{Caller, Scope};
 
 /// What stopped something.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -112,6 +113,23 @@ pub(crate) struct RunShown {
     correlation: Option<String>,
     /// The run that this one retries.
     retry_of: Option<u64>,
+    /// The user for whom it was made; shown with the scope admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    /// Values of the sync's parameters; shown with the scope admin only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    params: BTreeMap<String, String>,
+}
+
+impl RunShown {
+    /// What `caller` may see of a run.
+    pub(crate) fn of(run: Run, caller: &Caller) -> Self {
+        let (owner, params) = match caller.may(Scope::Admin) {
+            true => (run.about.owner.clone(), run.about.params.clone()),
+            false => Default::default(),
+        };
+        Self { owner, params, ..run.into() }
+    }
 }
 
 impl From<Run> for RunShown {
@@ -135,6 +153,8 @@ impl From<Run> for RunShown {
             schedule: run.about.schedule,
             correlation: run.about.correlation,
             retry_of: run.about.retry_of,
+            owner: None,
+            params: BTreeMap::new(),
         }
     }
 }

@@ -81,6 +81,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn ServiceStore>,
     pub(crate) served: watch::Sender<Arc<Served>>,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) control: Control,
     pub(crate) scheme: &'static str,
     pub(crate) client: reqwest::Client,
     pub(crate) directory: TempDir,
@@ -99,6 +100,8 @@ pub(crate) struct Made {
     pub(crate) tls: Option<(String, String)>,
     /// Whose users may ask.
     pub(crate) users: Option<Options>,
+    /// What the project says, where it is not the usual.
+    pub(crate) project: Option<&'static str>,
 }
 
 /// The machine's clock, which can be set forward.
@@ -145,7 +148,7 @@ impl World {
         let test_clock = Arc::new(TestClock::default());
         let clock: Arc<dyn Clock> = test_clock.clone();
         let systems = Arc::new(Files::new(Arc::clone(&store), Arc::clone(&clock), directory.path()));
-        let (served, receiver) = watch::channel(Arc::new(serving(&systems.registry, PROJECT, 1)));
+        let (served, receiver) = watch::channel(Arc::new(serving(&systems.registry, made.project.unwrap_or(PROJECT), 1)));
         let systems: Arc<dyn Systems> = systems;
         let control = Control::new(Arc::clone(&store), Arc::clone(&clock), receiver, Arc::clone(&systems));
         let metrics = Arc::new(Metrics::default());
@@ -174,6 +177,7 @@ impl World {
             };
             serve::serve(&serving, listener, tls, stopped).await;
         });
+        let asked = control.clone();
         if made.works {
             let local: Arc<dyn Executor> = Arc::new(Local::new(control.clone(), Arc::new(Nothing)));
             let measured = Measured::new(local, Arc::clone(&store), Arc::clone(&clock), metrics);
@@ -183,7 +187,7 @@ impl World {
                 node.run(stop).await;
             });
         }
-        Self { address, store, served, clock: test_clock, scheme, client, directory, stop: Some(stop), work }
+        Self { address, store, served, clock: test_clock, control: asked, scheme, client, directory, stop: Some(stop), work }
     }
 
     /// A request; `path` as it stands behind the address.

@@ -3,6 +3,7 @@
 mod access;
 mod bounds;
 mod definitions;
+mod delegated;
 mod describes;
 mod fuzz;
 mod kit;

@@ -67,7 +67,7 @@ async fn a_good_token_lets_its_user_in_and_nowhere_else() {
     assert!(asked > 50, "{asked} operations");
     let runs = |sync: &str| signed.world.request(Method::POST, &format!("/api/v1/syncs/{sync}/runs"));
     let whole = answer(runs("people").bearer_auth(&token).json(&json!({}))).await.problem(403, "forbidden");
-    assert_eq!(whole["detail"], "sync \"people\" has no parameters: it is not run for a user");
+    assert_eq!(whole["detail"], "sync \"people\" has no parameters and names no owner: it is not run for a user");
     answer(runs("nobody").bearer_auth(&token).json(&json!({}))).await.problem(404, "not_found");
     assert_eq!(signed.provider.asked(), 1, "keys are fetched once");
 }
