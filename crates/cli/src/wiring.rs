@@ -258,6 +258,10 @@ impl service::Systems for Serving {
         self.systems.source(connection, caller).await
     }
 
+    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error> {
+        self.systems.database(connection).await
+    }
+
     async fn statements(
         &self,
         connection: &Connection,
