@@ -10,6 +10,7 @@
 //!
 //! Start reading at [`around`]; then [`overview`], the simplest page.
 
+mod acts;
 mod assets;
 mod chart;
 mod confirm;
@@ -17,10 +18,18 @@ mod fault;
 mod flash;
 mod form;
 mod layout;
+mod live;
 mod overview;
+mod plan;
+mod plans;
+mod recent;
+mod run;
+mod samples;
 mod session;
 mod show;
 mod sign_in;
+mod sync;
+mod yaml;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +43,12 @@ use axum::{
     routing::MethodRouter,
 };
 
-use self::{fault::Fault, session::{Sessions, Visitor}};
+use self::{
+    fault::Fault,
+    plans::Plans,
+    recent::Recent,
+    session::{Sessions, Visitor},
+};
 use crate::{
     api::{Api, problem::PROBLEM_JSON},
     auth::Scope,
@@ -58,6 +72,8 @@ pub(crate) struct Parts {
     /// Facts and doors.
     pub(crate) api: Api,
     sessions: Sessions,
+    recent: Recent,
+    plans: Plans,
     /// Whether browsers reach us over TLS.
     secure: bool,
 }
@@ -87,9 +103,15 @@ impl<T: Template> IntoResponse for Page<T> {
 
 /// The API with the pages before it.
 pub(crate) fn around(api_router: Router, api: &Api, secure: bool) -> Router {
-    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), secure }));
+    let (recent, plans) = Default::default();
+    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), recent, plans, secure }));
     let pages = Router::new()
         .merge(overview::routes())
+        .merge(sync::routes())
+        .merge(acts::routes())
+        .merge(samples::routes())
+        .merge(run::routes())
+        .merge(plan::routes())
         .merge(sign_in::ending())
         .route_layer(middleware::from_fn_with_state(ui.clone(), session::identify));
     Router::new()
