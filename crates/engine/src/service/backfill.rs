@@ -64,7 +64,7 @@ impl Local {
             let range = Range { from: from.clone(), to: asked.to.clone(), rows: ROWS };
             let about = About { correlation: Some(claim.asked.correlation.clone()), ..About::default() };
             let options = Options { range: Some(range), about, ..Options::default() };
-            let order = SyncOrder { project, sync, options, patience: PATIENCE };
+            let order = SyncOrder { project, sync, options, patience: PATIENCE, plan: None };
             let ended = self.run_sync(order, cancel.clone(), PartOf::Occurrence(claim)).await;
             last = ended.run.or(last);
             match ended.done.status {

@@ -13,14 +13,14 @@ use tokio::sync::watch;
 
 use super::{
     Done, Executor, Order, Outside, StartOptions,
-    control::Control,
+    control::{Control, Plan},
     live::Watcher,
     options,
     persist::{lost, persist},
     spans,
 };
 use crate::{
-    Error,
+    Engine, Error, Flow,
     load::{range::Reached, run::Options},
     run::Report,
 };
@@ -47,6 +47,8 @@ pub(super) struct SyncOrder<'a> {
     pub(super) options: Options,
     /// How long to wait for another process that runs it.
     pub(super) patience: Duration,
+    /// Digest of the plan that it has to agree with.
+    pub(super) plan: Option<String>,
 }
 
 /// What a run of a sync is part of.
@@ -98,7 +100,8 @@ impl Local {
             Ok(options) => options,
             Err(why) => return failed("options", why),
         };
-        let order = SyncOrder { project, sync, options, patience: BUSY_MAX };
+        let plan = StartOptions::read(&claim.asked.options).ok().and_then(|options| options.plan_digest);
+        let order = SyncOrder { project, sync, options, patience: BUSY_MAX, plan };
         self.run_sync(order, cancel, PartOf::Occurrence(claim)).await.done
     }
 
@@ -191,6 +194,16 @@ impl Local {
                 return nothing(done);
             }
         };
+        if let Some(wanted) = &order.plan {
+            let agreed = tokio::select! {
+                agreed = agrees(&engine, &flow, &order.options, wanted) => agreed,
+                () = asked_to_stop(&mut cancel) => Err(cancelled()),
+            };
+            if let Err(done) = agreed {
+                self.tell_refused(order.sync, &order.options.about, &done).await;
+                return nothing(done);
+            }
+        }
         let began = self.control.clock.elapsed();
         let mut wait = BUSY_WAIT;
         loop {
@@ -304,6 +317,17 @@ pub(super) fn cancelled() -> Done {
 
 pub(super) fn gone(subject: &Subject) -> Done {
     failed("definition", format!("{subject} is not defined any more"))
+}
+
+/// Whether a plan made now is the one that was looked at. Between it and the run, others can still change the systems.
+async fn agrees(engine: &Engine, flow: &Flow, options: &Options, wanted: &str) -> Result<(), Done> {
+    let plan = Box::pin(Plan::make(engine, flow, options, 0)).await.map_err(|error| by_error(&error))?;
+    if plan.digest == wanted {
+        return Ok(());
+    }
+    let message = "the plan is not the one that was looked at: the source or the destination changed meanwhile; nothing \
+                   was written; make a new plan and look at it";
+    Err(failed("plan_changed", message.to_owned()))
 }
 
 fn nothing(done: Done) -> SyncDone {

@@ -172,6 +172,9 @@ pub struct StartOptions {
     pub retry_of: Option<RunId>,
     /// The run of the chain that is resumed.
     pub resume: Option<u64>,
+    /// Digest of the plan that was looked at (syncs): the run plans again first, and is refused when it would do anything
+    /// else.
+    pub plan_digest: Option<String>,
 }
 
 /// How far a run of this process is.

@@ -442,7 +442,7 @@ impl Doing {
         };
         let about = About { correlation: Some(self.claim.asked.correlation.clone()), ..About::default() };
         let options = Options { mode: *mode, about, ..Options::default() };
-        let order = SyncOrder { project: &self.project, sync, options, patience: self.step.timeout };
+        let order = SyncOrder { project: &self.project, sync, options, patience: self.step.timeout, plan: None };
         let part = PartOf::Step(&self.claim, self.chain_run, &self.record);
         let ended = self.local.run_sync(order, stops, part).await;
         let status = match ended.done.status {

@@ -5,7 +5,7 @@ mod bounds;
 mod definitions;
 mod describes;
 mod fuzz;
-mod kit;
+pub(crate) mod kit;
 mod lists;
 mod resources;
 mod streams;

@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Options, fault::Fault, lease, ledger::Streams, migrate};
+use super::{Options, fault::Fault, lease, ledger::Streams, migrate, writer::Writer};
 use crate::Error;
 
 /// Page caches, in KiB. The reader's holds the inner pages of a ledger of millions of rows and little more: leaves are
@@ -50,7 +50,7 @@ pub(super) struct Connections {
     // Dropped in this order: the last to close must be able to write the log back into the file.
     reader: Arc<Mutex<Reader>>,
     viewer: Arc<Mutex<Connection>>,
-    writer: Arc<Mutex<Connection>>,
+    writer: Arc<Writer>,
 }
 
 /// The connection that reads. It also holds the scratch listing, in its temporary tables.
@@ -107,8 +107,7 @@ impl Connections {
         .await
     }
 
-    /// Runs `write` in one transaction that has the write lock from its beginning. Durable once this returns `Ok`;
-    /// nothing has happened when it returns an error. `before` and `after` the commit: its [`failpoints`].
+    /// Runs `write` as one transaction, see [`Writer::write`]. `before` and `after` the commit: its [`failpoints`].
     pub(super) async fn write<T, F, B, A>(&self, (before, after): (B, A), write: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -116,18 +115,7 @@ impl Connections {
         B: FnOnce() -> Result<(), Fault> + Send + 'static,
         A: FnOnce() -> Result<(), Fault> + Send + 'static,
     {
-        let writer = Arc::clone(&self.writer);
-        blocking(self.place.clone(), move || {
-            let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Dropped on error, which rolls back; SQLite itself does when the disk is full.
-            let done = write(&transaction)?;
-            before()?;
-            transaction.commit()?;
-            after()?;
-            Ok(done)
-        })
-        .await
+        self.writer.write(before, after, write).await.map_err(|fault| fault.at(&self.place))
     }
 }
 
@@ -177,7 +165,7 @@ fn open(options: &Options) -> Result<Connections, Fault> {
     Ok(Connections {
         place: options.path.display().to_string(),
         path,
-        writer: Arc::new(Mutex::new(writer)),
+        writer: Arc::new(Writer::new(writer)),
         viewer: Arc::new(Mutex::new(viewer)),
         reader: Arc::new(Mutex::new(Reader { connection: reader, streams: Streams::default() })),
     })

@@ -46,6 +46,24 @@ impl Fault {
         Self::Broken(format!("failpoint {place}: an error was asked for"))
     }
 
+    /// The same failure once more, for another write that failed because of it.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Sql(rusqlite::Error::SqliteFailure(code, message)) => {
+                Self::Sql(rusqlite::Error::SqliteFailure(*code, message.clone()))
+            }
+            Self::Sql(other) => Self::Broken(other.to_string()),
+            Self::Io(error) => Self::Io(error.kind().into()),
+            Self::Busy { sync, holder } => Self::Busy { sync: sync.clone(), holder: holder.clone() },
+            Self::Stale { sync, ours, found } => {
+                Self::Stale { sync: sync.clone(), ours: *ours, found: *found }
+            }
+            Self::Newer => Self::Newer,
+            Self::NotEmpty => Self::NotEmpty,
+            Self::Broken(message) => Self::Broken(message.clone()),
+        }
+    }
+
     /// The error that callers see.
     pub(super) fn at(self, place: &str) -> Error {
         let place = place.to_owned();

@@ -21,6 +21,7 @@ mod parked;
 mod runs;
 mod scratch;
 mod service;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
