@@ -24,6 +24,7 @@ pub mod retry;
 pub mod run;
 pub mod sample;
 pub mod service;
+pub mod story;
 pub mod verify;
 mod writer;
 

@@ -10,4 +10,5 @@ mod pairs;
 mod records;
 mod refusals;
 mod service;
+mod story;
 mod world;

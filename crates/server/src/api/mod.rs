@@ -29,6 +29,7 @@ mod parked;
 mod plan;
 pub mod problem;
 pub(crate) mod runs;
+pub(crate) mod records;
 mod schedules;
 mod settings;
 pub(crate) mod shown;
@@ -156,6 +157,7 @@ fn open_router() -> OpenApiRouter<Api> {
         .merge(definitions::routes())
         .merge(plan::routes())
         .merge(drift::routes())
+        .merge(records::routes())
         .merge(cursors::routes())
         .merge(connections::routes())
         .merge(runs::routes())

@@ -28,6 +28,7 @@ mod parked;
 mod plan;
 mod plans;
 mod recent;
+mod record;
 mod run;
 mod samples;
 mod session;
@@ -123,6 +124,7 @@ pub(crate) fn around(api_router: Router, api: &Api, secure: bool) -> Router {
         .merge(events::routes())
         .merge(held::routes())
         .merge(parked::routes())
+        .merge(record::routes())
         .merge(sign_in::ending())
         .route_layer(middleware::from_fn_with_state(ui.clone(), session::identify));
     Router::new()
