@@ -88,6 +88,7 @@ async fn claim(api: &Api, sync: &str) -> Result<Lease, Problem> {
 /// The decision stands when this fails: it is logged as well.
 async fn tell(api: &Api, sync: &str, kind: &str, message: String, data: Json) {
     tracing::info!(event = kind, "{message}");
+    api.look_again().await;
     let event = NewEvent {
         at: api.clock.now(),
         kind: kind.to_owned(),

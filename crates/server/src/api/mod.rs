@@ -29,7 +29,7 @@ pub(crate) mod page;
 mod parked;
 mod plan;
 pub mod problem;
-mod records;
+pub(crate) mod records;
 pub(crate) mod runs;
 mod schedules;
 mod settings;

@@ -28,6 +28,7 @@ mod parked;
 mod plan;
 mod plans;
 mod recent;
+mod record;
 mod run;
 mod samples;
 mod session;
@@ -110,19 +111,20 @@ impl<T: Template> IntoResponse for Page<T> {
 /// The API with the pages before it.
 pub(crate) fn around(api_router: Router, api: &Api, secure: bool) -> Router {
     let (recent, plans, tests) = Default::default();
-    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), tests, recent, plans, secure }));
+    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), recent, plans, tests, secure }));
     let pages = Router::new()
         .merge(overview::routes())
-        .merge(chains::routes())
-        .merge(connections::routes())
-        .merge(events::routes())
-        .merge(held::routes())
-        .merge(parked::routes())
         .merge(sync::routes())
         .merge(acts::routes())
         .merge(samples::routes())
         .merge(run::routes())
         .merge(plan::routes())
+        .merge(chains::routes())
+        .merge(connections::routes())
+        .merge(events::routes())
+        .merge(held::routes())
+        .merge(parked::routes())
+        .merge(record::routes())
         .merge(sign_in::ending())
         .route_layer(middleware::from_fn_with_state(ui.clone(), session::identify));
     Router::new()

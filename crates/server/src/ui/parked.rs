@@ -75,8 +75,8 @@ struct Group {
     rest: u64,
     first: When,
     last: When,
-    /// The next try of any of them.
-    retry: When,
+    /// Before when none of them is tried again; none: they are due.
+    retry: Option<When>,
 }
 
 /// One record of a group.
@@ -145,7 +145,7 @@ fn group((sync, code, message): (String, String, String), of: &[Parked], now: Ti
         rest: of.len().saturating_sub(EXAMPLES) as u64,
         first: When::of(first, now),
         last: When::of(last, now),
-        retry: When::of(retry, now),
+        retry: (retry > now).then(|| When::of(retry, now)),
         sync,
         code,
         message,
@@ -157,7 +157,9 @@ fn advice(code: &str) -> Option<&'static str> {
     match code {
         "conflict" => Some("Both sides were edited: make one agree with the other, then retry."),
         "quarantined" => Some("Several records in the destination carry the same stamp: remove all but one, then retry."),
-        "rejected" | "duplicate" => Some("The destination does not take these values: correct them in the source, and the next run tries again."),
+        "value" | "rejected" | "duplicate" => {
+            Some("The destination does not take these values: correct them in the source, then retry.")
+        }
         "stream_full" => Some("The destination is full: make room, or route records elsewhere, then retry."),
         _ => None,
     }

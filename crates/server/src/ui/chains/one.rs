@@ -294,7 +294,7 @@ mod tests {
     fn step(name: &str, needs: &[&str]) -> Step {
         let call = HttpCall {
             method: "GET".to_owned(),
-            url: "https://example.com/?key=hidden".to_owned(),
+            url: "https://example.com/?key=s3cret".to_owned(),
             headers: Vec::new(),
             body: None,
             expect: Vec::new(),
@@ -350,7 +350,7 @@ mod tests {
         let words: Vec<_> = now.steps.iter().map(|step| (step.mark.word, step.took.as_deref())).collect();
         assert_eq!(words, [("succeeded", Some("4.0 s")), ("failed", Some("12 s")), ("not run", None)]);
         let html = now.render().unwrap();
-        assert!(!html.contains("hidden") && !html.contains("<b>502"), "{html}");
+        assert!(!html.contains("s3cret") && !html.contains("<b>502"), "{html}");
         assert!(html.contains("tier 1: one succeeded, new not run; tier 2: two failed"), "{html}");
     }
 }
