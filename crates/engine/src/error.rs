@@ -78,7 +78,9 @@ pub enum Error {
     #[error("a part of the work ended early; nothing was committed; please report this as a bug")]
     Interrupted,
     /// A run was asked for by a plan that is no longer what would be done; nothing was written.
-    #[error("the plan is not the one that was looked at: the source or the destination changed meanwhile; nothing was written")]
+    #[error(
+        "the plan is not the one that was looked at: the source or the destination changed meanwhile; nothing was written"
+    )]
     PlanChanged,
     /// Stopped by a person; what was done is recorded.
     #[error("cancelled")]

@@ -149,7 +149,8 @@ impl World {
         let test_clock = Arc::new(TestClock::default());
         let clock: Arc<dyn Clock> = test_clock.clone();
         let systems = Arc::new(Files::new(Arc::clone(&store), Arc::clone(&clock), directory.path()));
-        let (served, receiver) = watch::channel(Arc::new(serving(&systems.registry, made.project.unwrap_or(PROJECT), 1)));
+        let (served, receiver) =
+            watch::channel(Arc::new(serving(&systems.registry, made.project.unwrap_or(PROJECT), 1)));
         let systems: Arc<dyn Systems> = systems;
         let control = Control::new(Arc::clone(&store), Arc::clone(&clock), receiver, Arc::clone(&systems));
         let metrics = Arc::new(Metrics::default());
@@ -188,7 +189,18 @@ impl World {
                 node.run(stop).await;
             });
         }
-        Self { address, store, served, clock: test_clock, control: asked, scheme, client, directory, stop: Some(stop), work }
+        Self {
+            address,
+            store,
+            served,
+            clock: test_clock,
+            control: asked,
+            scheme,
+            client,
+            directory,
+            stop: Some(stop),
+            work,
+        }
     }
 
     /// A request; `path` as it stands behind the address.
