@@ -223,6 +223,7 @@ impl Session<'_> {
             .collect();
         let sheet = self.account.sheet();
         sheet.ledger = resolution.ledger;
+        sheet.written = resolution.written;
         sheet.closed = resolution.closed;
         sheet.created = resolution.moved.iter().filter(|i| !i.created).map(|i| i.row.identity).collect();
         let found = sheet.closed.len() + resolution.moved.len();
