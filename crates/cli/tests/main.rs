@@ -15,6 +15,7 @@ mod kit;
 mod loads;
 mod outputs;
 mod partner_training;
+mod pull;
 mod repo;
 mod schedules;
 mod serve;
