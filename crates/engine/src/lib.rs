@@ -24,6 +24,7 @@ pub mod retry;
 pub mod run;
 pub mod service;
 pub mod story;
+mod units;
 pub mod verify;
 mod writer;
 
