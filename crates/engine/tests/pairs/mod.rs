@@ -4,7 +4,6 @@
 //! A row has a value in one column and null in the others, so that what is parked tells which value it was.
 
 mod columns;
-mod lists;
 mod table;
 mod world;
 
