@@ -249,6 +249,14 @@ impl service::Systems for Serving {
         self.systems.database(connection).await
     }
 
+    async fn source(
+        &self,
+        connection: &Connection,
+        caller: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+        self.systems.source(connection, caller).await
+    }
+
     async fn statements(
         &self,
         connection: &Connection,

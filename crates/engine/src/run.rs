@@ -28,6 +28,7 @@ use crate::{
     read::{self, ReadAhead},
     reading::{self, Reading},
     recover,
+    units::{restore_budgets, spent},
     writer::{End, Left, Writer, conflict},
 };
 
@@ -130,21 +131,6 @@ pub(crate) fn mode_word(mode: Mode) -> &'static str {
     }
 }
 
-/// Units that earlier processes spent still count.
-async fn restore_budgets(engine: &Engine) -> Result<(), Error> {
-    let now = engine.clock.now();
-    for budget in engine.budgets.all() {
-        if !budget.first_use() {
-            continue;
-        }
-        let since = now.checked_sub(jiff::SignedDuration::from_hours(24)).unwrap_or(now);
-        for (at, units) in engine.store.spent(budget.name(), since).await? {
-            budget.restore(units, Duration::try_from(now.duration_since(at)).unwrap_or_default());
-        }
-    }
-    Ok(())
-}
-
 /// A run in progress.
 pub(crate) struct Session<'a> {
     pub(crate) engine: &'a Engine,
@@ -237,6 +223,7 @@ impl Session<'_> {
             .collect();
         let sheet = self.account.sheet();
         sheet.ledger = resolution.ledger;
+        sheet.written = resolution.written;
         sheet.closed = resolution.closed;
         sheet.created = resolution.moved.iter().filter(|i| !i.created).map(|i| i.row.identity).collect();
         let found = sheet.closed.len() + resolution.moved.len();
@@ -565,12 +552,6 @@ impl Session<'_> {
             (error, _) => Ok(Report { run: self.run, status, counts, error, reached: None }),
         }
     }
-}
-
-/// Units spent since the last call, by budget.
-pub(crate) fn spent(engine: &Engine) -> Vec<(String, u64)> {
-    let budgets = engine.budgets.all();
-    budgets.iter().map(|b| (b.name().to_owned(), b.take_unsaved())).filter(|(_, units)| *units > 0).collect()
 }
 
 fn intent(work: &Work) -> Intent {

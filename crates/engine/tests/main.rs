@@ -11,4 +11,5 @@ mod parts;
 mod records;
 mod refusals;
 mod service;
+mod story;
 mod world;

@@ -33,7 +33,7 @@ use syncline_engine::{
     retry::Policy,
     run::Report,
 };
-use syncline_store::{Run, Store, memory::MemoryStore};
+use syncline_store::{Run, memory::MemoryStore};
 use tempfile::TempDir;
 use tokio::sync::watch;
 

@@ -39,7 +39,26 @@ pub(crate) struct App {
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
     pub(crate) app: usize,
+    /// The user it speaks for; absent in an app-only token.
+    pub(crate) user: Option<Arc<Delegation>>,
     pub(crate) expires_ms: i64,
+}
+
+/// What an application may do for a user.
+#[derive(Debug)]
+pub(crate) struct Delegation {
+    pub(crate) oid: String,
+    /// Without their resource.
+    pub(crate) scopes: Vec<String>,
+    /// The client declared the capability `cp1` (facts §5.6 \[D\]).
+    pub(crate) knows_challenges: bool,
+}
+
+/// Who calls Graph: an application, for itself or for a user.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    pub(crate) app: usize,
+    pub(crate) user: Option<Arc<Delegation>>,
 }
 
 /// What an operation needs, least first (facts §2.2 \[M\]).
@@ -66,31 +85,6 @@ impl App {
             actor: Arc::new(Actor::application(&options.client_id, name)),
         })
     }
-
-    /// Whether the application's roles, or its grants on this site, allow the operation.
-    pub(crate) fn may(&self, need: Need, site: Option<&Site>) -> Result<(), Refusal> {
-        let by_role = self.roles.iter().any(|role| match role.as_str() {
-            "Sites.Read.All" => need <= Need::Read,
-            "Sites.ReadWrite.All" => need <= Need::Write,
-            "Sites.Manage.All" | "Sites.FullControl.All" => true,
-            _ => false,
-        });
-        if by_role {
-            return Ok(());
-        }
-        let selected = self.roles.iter().any(|role| role == "Sites.Selected");
-        let granted = |grant: &SiteGrant| {
-            let here =
-                site.is_some_and(|site| site.path.eq_ignore_ascii_case(grant.site.trim_end_matches('/')));
-            here && match grant.role.as_str() {
-                "read" => need <= Need::Read,
-                "write" => need <= Need::Write,
-                "manage" | "owner" | "fullcontrol" => true,
-                _ => false,
-            }
-        };
-        if selected && self.grants.iter().any(granted) { Ok(()) } else { Err(Refusal::denied()) }
-    }
 }
 
 fn certificate(pem: &str) -> Result<Certificate, Box<dyn std::error::Error + Send + Sync>> {
@@ -104,8 +98,43 @@ fn certificate(pem: &str) -> Result<Certificate, Box<dyn std::error::Error + Sen
 }
 
 impl State {
-    /// The application behind an `Authorization` header (facts §1.4: 401 `InvalidAuthenticationToken`).
-    pub(crate) fn authenticate(&self, authorization: Option<&str>) -> Result<usize, Refusal> {
+    /// The roles of an application, or the scopes it has for a user: a user's token never carries roles (facts §5.1).
+    pub(crate) fn powers<'a>(&'a self, caller: &'a Caller) -> &'a [String] {
+        caller.user.as_ref().map_or(&self.apps[caller.app].roles, |user| &user.scopes)
+    }
+
+    /// Whether roles or scopes, or the application's grants on this site, allow the operation.
+    pub(crate) fn may(&self, caller: &Caller, need: Need, site: Option<&Site>) -> Result<(), Refusal> {
+        let powers = self.powers(caller);
+        let by_power = powers.iter().any(|power| match power.as_str() {
+            "Sites.Read.All" => need <= Need::Read,
+            "Sites.ReadWrite.All" => need <= Need::Write,
+            "Sites.Manage.All" | "Sites.FullControl.All" => true,
+            _ => false,
+        });
+        if by_power {
+            return Ok(());
+        }
+        let selected = powers.iter().any(|power| power == "Sites.Selected");
+        let granted = |grant: &SiteGrant| {
+            let here =
+                site.is_some_and(|site| site.path.eq_ignore_ascii_case(grant.site.trim_end_matches('/')));
+            here && match grant.role.as_str() {
+                "read" => need <= Need::Read,
+                "write" => need <= Need::Write,
+                "manage" | "owner" | "fullcontrol" => true,
+                _ => false,
+            }
+        };
+        if selected && self.apps[caller.app].grants.iter().any(granted) {
+            Ok(())
+        } else {
+            Err(Refusal::denied())
+        }
+    }
+
+    /// Who is behind an `Authorization` header (facts §1.4: 401 `InvalidAuthenticationToken`).
+    pub(crate) fn authenticate(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
         let Some(header) = authorization else {
             return Err(Refusal::bad_token("Access token is empty."));
         };
@@ -119,7 +148,13 @@ impl State {
         if known.expires_ms <= self.clock.now_ms() {
             return Err(Refusal::bad_token("Lifetime validation failed, the token is expired."));
         }
-        Ok(known.app)
+        if let Some(user) = &known.user
+            && let Some(claims) = self.people.challenge(&user.oid)
+            && (user.knows_challenges || !self.rules.challenge_needs_capability)
+        {
+            return Err(Refusal::challenge(claims));
+        }
+        Ok(Caller { app: known.app, user: known.user.clone() })
     }
 
     /// Makes every token of an application stop working, as a revocation does.

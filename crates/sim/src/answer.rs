@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+
 use crate::clock;
 use crate::json_out::JsonOut;
 
@@ -82,6 +84,17 @@ impl Refusal {
             "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\""
                 .to_owned(),
         )
+    }
+
+    /// 401 that no new token without the claims will lift (facts §5.6 \[D\]); the claims travel in base64.
+    pub(crate) fn challenge(claims: &str) -> Self {
+        let claims = base64::engine::general_purpose::STANDARD.encode(claims);
+        let header = format!(
+            "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
+             error=\"insufficient_claims\", claims=\"{claims}\""
+        );
+        Self::new(401, "InvalidAuthenticationToken", "Continuous access evaluation resulted in a challenge.")
+            .with_header("WWW-Authenticate", header)
     }
 
     /// 412 in the shape facts §2.6 chooses \[X\].

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::access::Caller;
 use crate::answer::{Refusal, Reply, Stamp};
 use crate::faults::{Applied, Fault};
 use crate::graph::{self, Body, Call, Fate, Outcome, server_error};
@@ -53,7 +54,7 @@ fn malformed(message: impl Into<String>) -> Refusal {
 
 impl Batch {
     /// Reads an envelope. Any fault of it is one 400 for all (facts §2.10 \[D\]).
-    fn parse(state: &State, body: &[u8], base: &Arc<str>, app: usize) -> Result<Self, Refusal> {
+    fn parse(state: &State, body: &[u8], base: &Arc<str>, caller: &Caller) -> Result<Self, Refusal> {
         let envelope: Envelope = serde_json::from_slice(body)
             .map_err(|error| malformed(format!("Invalid batch payload format: {error}")))?;
         if envelope.requests.is_empty() {
@@ -75,7 +76,7 @@ impl Batch {
         let parents = envelope.requests.iter().map(|part| parents_of(part, &numbers));
         let parents = parents.collect::<Result<Vec<_>, _>>()?;
         check_acyclic(&parents)?;
-        let calls = envelope.requests.into_iter().map(|part| part.into_call(base, app));
+        let calls = envelope.requests.into_iter().map(|part| part.into_call(base, caller));
         Ok(Self { calls: calls.collect::<Result<_, _>>()?, parents })
     }
 
@@ -203,7 +204,7 @@ fn check_acyclic(parents: &[Vec<usize>]) -> Result<(), Refusal> {
 }
 
 impl Part {
-    fn into_call(self, base: &Arc<str>, app: usize) -> Result<Call, Refusal> {
+    fn into_call(self, base: &Arc<str>, caller: &Caller) -> Result<Call, Refusal> {
         let method = Method::from_bytes(self.method.to_uppercase().as_bytes())
             .map_err(|_| malformed(format!("Request {} has no valid method.", self.id)))?;
         let header = |wanted: &str| {
@@ -218,7 +219,7 @@ impl Part {
             )));
         }
         let absolute = self.url.contains("://");
-        let mut call = Call::new(method, &self.url, base.clone(), app);
+        let mut call = Call::new(method, &self.url, base.clone(), caller.clone());
         if absolute || call.route == Route::Batch {
             call.problem = Some(malformed("The URL of a batch request must be a relative resource path"));
         }
@@ -259,7 +260,7 @@ pub(crate) fn perform(
             outcome.fate = Fate::Reset;
             Ok(Reply::empty(0))
         }
-        Some(fault) => match graph::refused_by_fault(state, call.app, fault) {
+        Some(fault) => match graph::refused_by_fault(state, call.caller.app, fault) {
             Some(refusal) => Err(refusal),
             None => answer(state, call, body, stamp, request_id, Some(fault), &mut outcome),
         },
@@ -290,7 +291,7 @@ fn answer(
     if call.method != Method::POST {
         return Err(Refusal::new(405, "Request_BadRequest", "A batch is a POST."));
     }
-    let batch = Batch::parse(state, body, &call.base, call.app)?;
+    let batch = Batch::parse(state, body, &call.base, &call.caller)?;
     if let Some(Fault::LateApply { delay_ms }) = fault {
         state.defer(*delay_ms, Deferred::Batch(Box::new(batch)));
         return Ok(Reply::empty(0));

@@ -22,6 +22,11 @@ impl Chance {
         std::iter::repeat_with(|| self.rng.alphanumeric()).take(length).collect()
     }
 
+    /// A number below `limit`; 0 when that is 0.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.rng.u64(..limit.max(1))
+    }
+
     pub(crate) fn happens(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.rng.f64() < probability
     }

@@ -9,11 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::answer::Reply;
 use crate::error::Error;
 use crate::faults::FaultRule;
+use crate::mint::MintSpec;
 use crate::operations::control_error;
 use crate::options::{AppOptions, Tier};
+use crate::people::{ConsentSpec, UserSpec};
 use crate::service::Arrived;
 use crate::site::{ListSpec, SiteSpec};
 use crate::switches::Switches;
+use crate::webinars;
 use crate::world::World;
 
 /// Entries of one log or item page when no limit is given.
@@ -55,12 +58,21 @@ struct ListAction {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Challenge {
+    oid: String,
+    #[serde(default)]
+    claims: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TierAction {
     tier: Tier,
 }
 
 /// A control request that could not be done.
-enum Problem {
+#[derive(Debug)]
+pub(crate) enum Problem {
     Body(String),
     World(Error),
     Unknown,
@@ -96,7 +108,7 @@ pub(crate) fn answer(world: &World, arrived: &Arrived) -> Reply {
     }
 }
 
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| Problem::Body(error.to_string()))
 }
@@ -132,6 +144,8 @@ fn read(world: &World, action: &str, query: &str) -> Result<Value, Problem> {
         }
         "counters" => json!(world.counters()),
         "faults" => json!({ "faults": world.faults() }),
+        "users" => json!({ "users": world.users() }),
+        "webinars" => json!({ "webinars": world.webinars() }),
         "switches" => json!(world.switches()),
         "clock" => json!({ "now_ms": world.now_ms(), "late": world.pending_late_applies() }),
         _ => return Err(Problem::Unknown),
@@ -174,6 +188,21 @@ fn write(world: &World, action: &str, bytes: &[u8]) -> Result<Value, Problem> {
             world.set_app(&body::<AppOptions>(bytes)?)?;
             done
         }
+        "users" => {
+            world.add_user(&body::<UserSpec>(bytes)?)?;
+            done
+        }
+        "users/challenge" => {
+            let given: Challenge = body(bytes)?;
+            world.challenge_user(&given.oid, given.claims.as_ref());
+            done
+        }
+        "consent" => {
+            world.consent(&body::<ConsentSpec>(bytes)?)?;
+            done
+        }
+        "tokens/mint" => json!({ "token": world.mint_user_token(&body::<MintSpec>(bytes)?)? }),
+        "tokens/roll" => json!({ "kid": world.roll_signing_key()? }),
         "tokens/expire" => {
             world.expire_tokens();
             done
@@ -182,6 +211,7 @@ fn write(world: &World, action: &str, bytes: &[u8]) -> Result<Value, Problem> {
             world.expire_delta_tokens();
             done
         }
+        _ if action.starts_with("webinars") => return webinars::seed::control(world, action, bytes),
         _ => return item_action(world, action, bytes),
     })
 }

@@ -6,6 +6,7 @@ use hyper::Method;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::access::Caller;
 use crate::answer::{Refusal, Reply, Stamp};
 use crate::delta::DeltaRequest;
 use crate::faults::{Applied, Fault, Strike, Subject};
@@ -15,7 +16,13 @@ use crate::request_log::LogEntry;
 use crate::route::{OpKind, Route};
 use crate::state::{Deferred, State};
 use crate::switches::ThrottleBody;
-use crate::throttle::{Charge, RateSignal, Verdict, cost};
+use crate::throttle::{Charge, RateSignal, Verdict, Window, cost};
+
+/// The window in which calls on virtual events are counted: that of the limit of all of Graph (facts §3.4 \[S\]).
+const EVENT_WINDOW_MS: i64 = 10_000;
+
+/// Applications and users counted at a time.
+const EVENT_WINDOWS_MAX: usize = 10_000;
 
 /// The body of an operation.
 #[derive(Debug, Clone)]
@@ -69,14 +76,14 @@ pub(crate) struct Call {
     pub(crate) base: Arc<str>,
     /// Id of the part, in a batch.
     pub(crate) part: Option<String>,
-    pub(crate) app: usize,
+    pub(crate) caller: Caller,
     /// What is wrong with the URL, if anything.
     pub(crate) problem: Option<Refusal>,
 }
 
 impl Call {
     /// Reads path and query; `target` is what follows `/v1.0`.
-    pub(crate) fn new(method: Method, target: &str, base: Arc<str>, app: usize) -> Self {
+    pub(crate) fn new(method: Method, target: &str, base: Arc<str>, caller: Caller) -> Self {
         let (path, raw_query) = target.split_once('?').unwrap_or((target, ""));
         let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
         let path = if path.starts_with('/') { path.into_owned() } else { format!("/{path}") };
@@ -97,7 +104,7 @@ impl Call {
             body: Body::Absent,
             base,
             part: None,
-            app,
+            caller,
             problem,
         }
     }
@@ -223,7 +230,7 @@ fn before_work(state: &mut State, call: &Call, fault: &Fault) -> Option<Stopped>
     if *fault == Fault::ResetBeforeApply {
         return Some(Stopped::Reset);
     }
-    refused_by_fault(state, call.app, fault).map(Stopped::Refused)
+    refused_by_fault(state, call.caller.app, fault).map(Stopped::Refused)
 }
 
 /// The refusal a fault stands for, if it is one.
@@ -288,10 +295,14 @@ fn unavailable() -> Refusal {
 
 /// Charges the operation; a refusal when it is throttled (facts §3.3).
 fn charge(state: &mut State, call: &Call, record: &mut Record) -> Result<Option<RateSignal>, Refusal> {
+    if call.kind.is_event() {
+        return count_event(state, call).map(|()| None);
+    }
     let units = call.units();
     let now_ms = state.clock.now_ms();
     let State { throttle, apps, rules, .. } = state;
-    let charge = Charge { app: &apps[call.app].client_id, kind: call.kind, list: record.list, units, now_ms };
+    let charge =
+        Charge { app: &apps[call.caller.app].client_id, kind: call.kind, list: record.list, units, now_ms };
     let verdict = throttle.charge(&charge, rules);
     let seconds = |ms: i64| (state.clock.caller_seconds(ms).ceil() as u64).max(1);
     match verdict {
@@ -312,6 +323,29 @@ fn charge(state: &mut State, call: &Call, record: &mut Record) -> Result<Option<
             Err(unavailable().with_header("Retry-After", seconds(wait_ms).to_string()))
         }
     }
+}
+
+/// Counts a call on virtual events, per application and per user of it (facts §3.4: no limit is published).
+fn count_event(state: &mut State, call: &Call) -> Result<(), Refusal> {
+    let app = state.apps[call.caller.app].client_id.clone();
+    let mut limits = vec![((app.clone(), String::new()), state.rules.virtual_event_requests_per_app)];
+    if let Some(user) = &call.caller.user {
+        limits.push(((app, user.oid.clone()), state.rules.virtual_event_requests_per_user));
+    }
+    let (now_ms, kind) = (state.clock.now_ms(), state.rules.throttle_window);
+    let mut wait_ms = None;
+    for (who, limit) in limits {
+        let Some(limit) = limit else { continue };
+        if state.event_windows.len() >= EVENT_WINDOWS_MAX {
+            state.event_windows.clear();
+        }
+        let window =
+            state.event_windows.entry(who).or_insert_with(|| Window::new(EVENT_WINDOW_MS, limit, kind));
+        wait_ms = wait_ms.max(window.take(now_ms));
+    }
+    let Some(wait_ms) = wait_ms else { return Ok(()) };
+    let seconds = (state.clock.caller_seconds(wait_ms).ceil() as u64).max(1);
+    Err(throttled(state.rules.throttle_body).with_header("Retry-After", seconds.to_string()))
 }
 
 fn rate_headers(state: &State, signal: RateSignal) -> [(&'static str, String); 3] {
@@ -407,6 +441,9 @@ struct Record {
 impl Record {
     fn write(&self, state: &mut State, call: &Call, status: u16) {
         let at_ms = state.clock.now_ms();
+        if let Route::Event(event) = &call.route {
+            state.log.totals.count_route(event.name());
+        }
         state.log.push(LogEntry {
             seq: 0,
             at_ms,

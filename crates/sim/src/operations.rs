@@ -15,6 +15,7 @@ use crate::route::{ListRef, Route, SiteRef};
 use crate::show::{self, Place};
 use crate::site::ListSpec;
 use crate::state::State;
+use crate::webinars;
 
 /// Executes an operation. `effect` says what was changed, also when the answer is a refusal.
 pub(crate) fn execute(
@@ -50,6 +51,7 @@ pub(crate) fn execute(
         (Route::Delta(list, token, path), "GET") => {
             get_delta(state, call, stamp, twist, (list, token.as_deref(), path))
         }
+        (Route::Event(event), _) => webinars::answer::answer(state, call, event),
         (Route::Unknown(segment), _) => {
             Err(Refusal::new(400, "BadRequest", format!("Resource not found for the segment '{segment}'.")))
         }
@@ -62,11 +64,10 @@ pub(crate) fn execute(
 }
 
 fn allowed_site(state: &State, call: &Call, site: &SiteRef, need: Need) -> Result<usize, Refusal> {
-    let app = &state.apps[call.app];
     match state.find_site(site) {
-        Ok(found) => app.may(need, Some(&state.sites[found])).map(|()| found),
+        Ok(found) => state.may(&call.caller, need, Some(&state.sites[found])).map(|()| found),
         // Without a role for all sites, a missing site looks like a forbidden one.
-        Err(missing) => app.may(need, None).and(Err(missing)),
+        Err(missing) => state.may(&call.caller, need, None).and(Err(missing)),
     }
 }
 
@@ -94,7 +95,7 @@ fn collection(context: &str, write: impl FnOnce(&mut JsonOut)) -> Reply {
 }
 
 fn search_sites(state: &State, call: &Call) -> Result<Reply, Refusal> {
-    state.apps[call.app].may(Need::Read, None)?;
+    state.may(&call.caller, Need::Read, None)?;
     let text = call.query.search.as_deref().unwrap_or("*").trim_matches(['"', '*']).to_lowercase();
     let found = state.sites.iter().filter(|site| {
         site.display_name.to_lowercase().contains(&text) || site.name().to_lowercase().contains(&text)
@@ -406,7 +407,7 @@ fn create_item(
     let State { sites, rules, chance, apps, .. } = state;
     let list = &mut sites[at.0].lists[at.1];
     let written = list.parse_fields(&fields, rules)?;
-    let context = WriteContext { who: &apps[call.app].actor, now_ms, rules };
+    let context = WriteContext { who: &apps[call.caller.app].actor, now_ms, rules };
     let id = list.create(written, &context, chance)?;
     *effect = Effect { applied: true, item: Some(id) };
     one_item(state, call, at, id, 201)
@@ -425,7 +426,7 @@ fn update(
     let list = &mut sites[at.0].lists[at.1];
     list.item(id)?;
     let written = list.parse_fields(fields, rules)?;
-    let context = WriteContext { who: &apps[call.app].actor, now_ms, rules };
+    let context = WriteContext { who: &apps[call.caller.app].actor, now_ms, rules };
     list.update(id, written, call.if_match.as_deref(), &context)?;
     *effect = Effect { applied: true, item: Some(id) };
     Ok(())
@@ -469,7 +470,7 @@ fn delete_item(
     let id = item_number(id)?;
     let now_ms = state.clock.now_ms();
     let State { sites, rules, apps, .. } = state;
-    let context = WriteContext { who: &apps[call.app].actor, now_ms, rules };
+    let context = WriteContext { who: &apps[call.caller.app].actor, now_ms, rules };
     sites[at.0].lists[at.1].delete(id, call.if_match.as_deref(), &context)?;
     *effect = Effect { applied: true, item: Some(id) };
     Ok(Reply::empty(204))

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::people::{ConsentSpec, UserSpec};
 use crate::site::{ListSpec, SiteSpec};
 use crate::switches::Switches;
+use crate::webinars::spec::WebinarSpec;
 
 /// How to start a [`Server`](crate::Server). Every field has a default; unknown fields are refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +56,12 @@ pub struct Options {
     pub sites: Vec<SiteSpec>,
     /// Lists to create at the start.
     pub lists: Vec<ListSpec>,
+    /// Users to know at the start.
+    pub users: Vec<UserSpec>,
+    /// What is consented to at the start.
+    pub consents: Vec<ConsentSpec>,
+    /// Webinars to create at the start.
+    pub webinars: Vec<WebinarSpec>,
     /// Life of an access token in the caller's seconds.
     pub token_expires_in: u32,
     /// Most connections at a time; more wait.
@@ -83,6 +91,9 @@ impl Default for Options {
             apps: Vec::new(),
             sites: Vec::new(),
             lists: Vec::new(),
+            users: Vec::new(),
+            consents: Vec::new(),
+            webinars: Vec::new(),
             token_expires_in: 3_599,
             max_connections: 1_024,
         }
@@ -101,7 +112,8 @@ pub struct AppOptions {
     pub secrets: Vec<String>,
     /// Its public certificates in PEM.
     pub certificates: Vec<String>,
-    /// `Sites.Read.All`, `Sites.ReadWrite.All`, `Sites.Manage.All`, `Sites.FullControl.All` or `Sites.Selected`.
+    /// `Sites.Read.All`, `Sites.ReadWrite.All`, `Sites.Manage.All`, `Sites.FullControl.All` or `Sites.Selected`, and
+    /// those of virtual events (facts §4.1), such as `VirtualEvent.Read.All`.
     pub roles: Vec<String>,
     /// Grants that `Sites.Selected` looks at.
     pub grants: Vec<SiteGrant>,

@@ -66,6 +66,13 @@ pub struct Counters {
     pub faults: u64,
     /// Token requests that were granted.
     pub tokens_issued: u64,
+    /// On-behalf-of requests with a valid assertion, granted or not.
+    #[serde(default)]
+    pub obo_requests: u64,
+    /// Requests by what they address: `registrations.list`, `attendance.report`, `token.on_behalf_of` and so on.
+    /// Only virtual events and the token service are told apart here.
+    #[serde(default)]
+    pub by_route: BTreeMap<String, u64>,
     /// Resource units charged.
     pub ru: u64,
     /// Resource units by simulated minute (minutes since 1970), the last three days.
@@ -78,6 +85,17 @@ pub struct Counters {
     pub ru_last_day: u64,
     /// Simulated milliseconds since 1970.
     pub now_ms: i64,
+}
+
+impl Counters {
+    pub(crate) fn count_route(&mut self, name: &'static str) {
+        match self.by_route.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                self.by_route.insert(name.to_owned(), 1);
+            }
+        }
+    }
 }
 
 /// A bounded ring of entries, totals, and an optional file.

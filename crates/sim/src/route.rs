@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use hyper::Method;
 
+use crate::webinars::route::EventRoute;
+
 /// How a URL names a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SiteRef {
@@ -36,6 +38,7 @@ pub(crate) enum Route {
     Fields(ListRef, String),
     /// Token of the function form, and the path up to `delta`.
     Delta(ListRef, Option<String>, String),
+    Event(EventRoute),
     Unknown(String),
 }
 
@@ -63,6 +66,12 @@ pub enum OpKind {
     Metadata,
     /// Create or change a list or column.
     Manage,
+    /// Read webinars or their sessions.
+    Webinars,
+    /// Read registrations for a webinar.
+    Registrations,
+    /// Read attendance of a session.
+    Attendance,
     /// Anything else.
     Other,
 }
@@ -71,6 +80,11 @@ impl OpKind {
     /// Creates, updates and deletes of items.
     pub fn is_write(self) -> bool {
         matches!(self, Self::Create | Self::Update | Self::Delete)
+    }
+
+    /// Calls on virtual events, which SharePoint's limits know nothing of.
+    pub fn is_event(self) -> bool {
+        matches!(self, Self::Webinars | Self::Registrations | Self::Attendance)
     }
 }
 
@@ -81,6 +95,9 @@ impl Route {
         match segments.as_slice() {
             ["$batch"] => return Self::Batch,
             ["sites"] => return Self::Sites,
+            ["solutions", "virtualEvents", rest @ ..] => {
+                return EventRoute::parse(rest).map_or_else(Self::Unknown, Self::Event);
+            }
             ["groups", group, "sites", "root", rest @ ..] => {
                 return Self::in_site(SiteRef::Group((*group).to_owned()), rest, path);
             }
@@ -136,6 +153,7 @@ impl Route {
             (Self::Item(..) | Self::Fields(..), "PATCH") => OpKind::Update,
             (Self::Item(..), "DELETE") => OpKind::Delete,
             (Self::Delta(..), _) => OpKind::Delta,
+            (Self::Event(event), _) => event.kind(),
             (Self::Unknown(_), _) => OpKind::Other,
             (_, "GET") => OpKind::Metadata,
             _ => OpKind::Manage,

@@ -48,6 +48,8 @@ impl Server {
         let listen = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let scheme = if options.tls { "https" } else { "http" };
+        world.set_base(format!("{scheme}://{address}"));
         let (acceptor, ca_pem) = tls.map(|tls| (tls.acceptor, tls.ca_pem)).unzip();
         let (stop, stopped) = oneshot::channel();
         let door = Door {
@@ -58,7 +60,6 @@ impl Server {
         };
         #[expect(clippy::disallowed_methods, reason = "`stop` awaits the handle, `drop` aborts it")]
         let task = tokio::spawn(door.run(stopped));
-        let scheme = if options.tls { "https" } else { "http" };
         Ok(Self { address, scheme, ca_pem, world, stop: Some(stop), task: Some(task) })
     }
 

@@ -13,6 +13,7 @@ use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response};
 use uuid::Uuid;
 
+use crate::access::Caller;
 use crate::answer::{Refusal, Reply, Stamp};
 use crate::graph::{self, Body, Call, Fate, Outcome};
 use crate::request_log::LogEntry;
@@ -20,7 +21,7 @@ use crate::route::{OpKind, Route};
 use crate::state::State;
 use crate::token::{self, TokenRequest};
 use crate::world::World;
-use crate::{batch, control};
+use crate::{batch, control, discovery};
 
 /// Content type of Graph answers (facts §1.2 \[D\]).
 const GRAPH_JSON: &str =
@@ -111,7 +112,7 @@ pub(crate) async fn serve(
         Err(_) => return Err(Reset),
     };
     let arrived = Arrived { method: head.method, target, base, headers: head.headers, bytes };
-    if is_graph { serve_graph(&world, arrived).await } else { Ok(serve_rest(&world, &arrived)) }
+    if is_graph { serve_graph(&world, arrived).await } else { Ok(serve_rest(&world, &arrived).await) }
 }
 
 /// A request with its body.
@@ -147,8 +148,8 @@ fn answer_graph(state: &mut State, arrived: &Arrived) -> (Outcome, Stamp) {
     let stamp = stamp(state, &arrived.headers, request_id);
     let target = arrived.target.strip_prefix("/v1.0").unwrap_or(&arrived.target);
     let outcome = match state.authenticate(arrived.header("authorization")) {
-        Ok(app) => {
-            let mut call = Call::new(arrived.method.clone(), target, arrived.base.clone(), app);
+        Ok(caller) => {
+            let mut call = Call::new(arrived.method.clone(), target, arrived.base.clone(), caller);
             call.if_match = arrived.header("if-match").map(str::to_owned);
             call.prefer = arrived.header("prefer").map(str::to_owned);
             if call.route == Route::Batch {
@@ -172,7 +173,7 @@ fn unauthenticated(
     stamp: &Stamp,
     request_id: Uuid,
 ) -> Outcome {
-    let call = Call::new(arrived.method.clone(), target, arrived.base.clone(), 0);
+    let call = Call::new(arrived.method.clone(), target, arrived.base.clone(), Caller::default());
     let reply = refusal.into_reply(stamp);
     let at_ms = state.clock.now_ms();
     state.log.push(LogEntry {
@@ -258,13 +259,16 @@ fn finish(status: u16, headers: HeaderMap, bytes: Bytes, truncated: bool) -> Res
 }
 
 /// The token service and the control API.
-fn serve_rest(world: &World, arrived: &Arrived) -> Response<AnswerBody> {
+async fn serve_rest(world: &World, arrived: &Arrived) -> Response<AnswerBody> {
     let path = arrived.target.split('?').next().unwrap_or("/");
-    let reply = if path.starts_with("/_sim/") || path == "/_sim" {
-        control::answer(world, arrived)
+    let (reply, latency_ms) = if path.starts_with("/_sim/") || path == "/_sim" {
+        (control::answer(world, arrived), 0)
     } else {
         identity(world, arrived, path)
     };
+    if latency_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(latency_ms)).await;
+    }
     let mut headers = HeaderMap::new();
     if !reply.body.is_empty() {
         headers
@@ -277,11 +281,12 @@ fn serve_rest(world: &World, arrived: &Arrived) -> Response<AnswerBody> {
     finish(reply.status, headers, Bytes::from(reply.body), false)
 }
 
-fn identity(world: &World, arrived: &Arrived, path: &str) -> Reply {
+/// The answer of the token service, and the real milliseconds a fault delays it.
+fn identity(world: &World, arrived: &Arrived, path: &str) -> (Reply, u64) {
     let mut state = world.lock();
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    match (arrived.method.as_str(), segments.as_slice()) {
+    let reply = match (arrived.method.as_str(), segments.as_slice()) {
         ("POST", [tenant, "oauth2", "v2.0", "token"]) => {
             let request = TokenRequest {
                 tenant,
@@ -289,28 +294,29 @@ fn identity(world: &World, arrived: &Arrived, path: &str) -> Reply {
                 authorization: arrived.header("authorization"),
                 form: &arrived.bytes,
             };
-            let reply = issue(&mut state, &request, &path);
+            let answer = issue(&mut state, &request, &path);
             state.log.flush();
-            reply
+            return answer;
         }
         ("GET", [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
-            token::openid_configuration(&state, &arrived.base, tenant)
+            discovery::openid_configuration(&state, &arrived.base, tenant)
         }
-        ("GET", [_, "discovery", "v2.0", "keys"]) => state.signing_keys(),
+        ("GET", [_, "discovery", "v2.0", "keys"]) => state.keys.publish(),
         ("GET", ["common", "discovery", "instance"]) => {
             let tenant = state.tenant.clone();
-            token::instance_discovery(&arrived.base, &tenant)
+            discovery::instance_discovery(&arrived.base, &tenant)
         }
         _ => Reply::value(404, &serde_json::json!({ "error": "not_found" })),
-    }
+    };
+    (reply, 0)
 }
 
 /// Faults of the token endpoint are those of its kind; then the grant itself.
-fn issue(state: &mut State, request: &TokenRequest<'_>, path: &str) -> Reply {
+fn issue(state: &mut State, request: &TokenRequest<'_>, path: &str) -> (Reply, u64) {
     let call = Call {
         kind: OpKind::Token,
         path: path.to_owned(),
-        ..Call::new(Method::POST, "/", request.base.into(), 0)
+        ..Call::new(Method::POST, "/", request.base.into(), Caller::default())
     };
     let strike = graph::strike(state, &call);
     let refused = strike.fault.as_ref().and_then(|fault| graph::refused_by_fault(state, 0, fault));
@@ -343,5 +349,5 @@ fn issue(state: &mut State, request: &TokenRequest<'_>, path: &str) -> Reply {
         request_id,
         part: None,
     });
-    reply
+    (reply, strike.latency_ms)
 }

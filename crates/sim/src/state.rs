@@ -17,11 +17,15 @@ use crate::graph::{self, Call};
 use crate::item::Actor;
 use crate::list::{List, WriteContext};
 use crate::options::{AppOptions, Options};
+use crate::people::People;
 use crate::request_log::RequestLog;
 use crate::route::{ListRef, SiteRef};
+use crate::signing::SigningKeys;
 use crate::site::{Site, SiteSpec};
 use crate::switches::Switches;
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, Window};
+use crate::token::RefreshToken;
+use crate::webinars::Webinars;
 
 /// Operations that wait for a late apply.
 const DEFERRED_MAX: usize = 100_000;
@@ -42,16 +46,27 @@ pub(crate) struct State {
     pub(crate) tenant: String,
     pub(crate) tenant_id: Uuid,
     pub(crate) host: String,
+    /// Scheme and address the server listens on, without a slash at the end.
+    pub(crate) base: String,
     pub(crate) token_expires_in: u32,
     pub(crate) apps: Vec<App>,
     pub(crate) tokens: HashMap<String, Token>,
+    pub(crate) refresh_tokens: HashMap<String, RefreshToken>,
+    pub(crate) people: People,
+    pub(crate) webinars: Webinars,
+    /// Calls on virtual events by application and user; the user is empty for all of them together.
+    pub(crate) event_windows: HashMap<(String, String), Window>,
+    pub(crate) keys: SigningKeys,
+    /// On-behalf-of requests by user.
+    pub(crate) delegations: HashMap<String, Window>,
+    /// Identical token requests.
+    pub(crate) token_loops: HashMap<String, Window>,
     pub(crate) sites: Vec<Site>,
     pub(crate) throttle: Throttle,
     pub(crate) faults: Faults,
     pub(crate) log: RequestLog,
     /// Raised to expire all delta tokens.
     pub(crate) delta_generation: u64,
-    pub(crate) signing_key: Option<rcgen::KeyPair>,
     deferred: BTreeMap<(i64, u64), Deferred>,
     deferred_count: u64,
     colleague: Arc<Actor>,
@@ -89,15 +104,22 @@ impl State {
             tenant: options.tenant.clone(),
             tenant_id,
             host: options.sharepoint_host.clone(),
+            base: String::new(),
             token_expires_in: options.token_expires_in,
             apps,
             tokens: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+            people: People::default(),
+            webinars: Webinars::default(),
+            event_windows: HashMap::new(),
+            keys: SigningKeys::new(tenant_id),
+            delegations: HashMap::new(),
+            token_loops: HashMap::new(),
             sites,
             throttle: Throttle::new(options.tier, options.extra_limits.clone()),
             faults: Faults::default(),
             log,
             delta_generation: 0,
-            signing_key: None,
             deferred: BTreeMap::new(),
             deferred_count: 0,
             colleague: Arc::new(Actor::colleague()),

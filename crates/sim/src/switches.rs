@@ -87,6 +87,34 @@ pub struct Switches {
     pub block_after: Option<u32>,
     /// How long such a block lasts, in simulated seconds (facts §3.3 \[X\]).
     pub block_seconds: u32,
+    /// On-behalf-of requests per user and five minutes before 429; 50 is SharePoint's (facts §3.2 \[D\], whether it
+    /// is counted for other resources is X). No limit when absent.
+    pub delegation_requests_per_user: Option<u64>,
+    /// Identical token requests within five minutes before `AADSTS50196` (facts §5.4; how many is X). No limit when
+    /// absent.
+    pub token_loop_guard: Option<u64>,
+    /// Only clients that declared `cp1` are challenged (facts §5.6 \[D\]). Off: a challenged user's every token is
+    /// refused, which is the harder case for a client.
+    pub challenge_needs_capability: bool,
+    /// Whether a user's token lists registrations (facts §4.3 \[X\]).
+    pub registrations_list_delegated: RegistrationsList,
+    /// How a user without a licence is refused (facts §4.6 \[X\]).
+    pub no_licence: NoLicence,
+    /// Entries per page of webinars, sessions, registrations, reports and records (facts §4.5 \[X\]).
+    pub virtual_event_page_size: usize,
+    /// The first page of those is empty and has a nextLink (facts §1.5 \[D\]).
+    pub virtual_event_empty_page: bool,
+    /// How sessions show their times (facts §4.5 \[M, D: both\]).
+    pub session_times: SessionTimes,
+    /// A single webinar, session, registration or report is wrapped in `value` (facts §4.5 \[D sample, O bare\]).
+    pub wrapped_single_events: bool,
+    /// Times of registrations lack their `Z` (facts §4.5 \[D sample\]).
+    pub registration_times_without_zone: bool,
+    /// Calls on virtual events per application and 10 s before 429. None is published (facts §3.4 \[X\]); the
+    /// default is the limit of all of Graph \[S\]. No limit when absent; changes hold for windows begun later.
+    pub virtual_event_requests_per_app: Option<u64>,
+    /// The same per application and user: half of it \[S\].
+    pub virtual_event_requests_per_user: Option<u64>,
 }
 
 impl Default for Switches {
@@ -131,6 +159,18 @@ impl Default for Switches {
             ratelimit_reset: RateLimitReset::OldestLeaves,
             block_after: None,
             block_seconds: 600,
+            delegation_requests_per_user: None,
+            token_loop_guard: None,
+            challenge_needs_capability: false,
+            registrations_list_delegated: RegistrationsList::Allow,
+            no_licence: NoLicence::LicenseRequired,
+            virtual_event_page_size: 100,
+            virtual_event_empty_page: false,
+            session_times: SessionTimes::Zoned,
+            wrapped_single_events: false,
+            registration_times_without_zone: false,
+            virtual_event_requests_per_app: Some(130_000),
+            virtual_event_requests_per_user: Some(65_000),
         }
     }
 }
@@ -242,4 +282,34 @@ pub enum ThrottleBody {
     TooManyRequests,
     /// `activityLimitReached` with `throttledRequest` inside.
     ActivityLimitReached,
+}
+
+/// Whether a user's token lists registrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationsList {
+    /// With `VirtualEvent.Read`, as older pages say.
+    Allow,
+    /// 403, as the newest page and the permission metadata say.
+    Deny,
+}
+
+/// How a user without a licence is refused: always with 403 `Forbidden`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoLicence {
+    /// With the inner code `licenseRequired`, which is invented.
+    LicenseRequired,
+    /// With nothing that says why.
+    BareForbidden,
+}
+
+/// How sessions show their times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionTimes {
+    /// `{"dateTime", "timeZone"}`.
+    Zoned,
+    /// A plain text, with a `Z` where the zone is UTC.
+    Text,
 }

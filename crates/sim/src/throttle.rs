@@ -24,6 +24,7 @@ pub(crate) fn cost(kind: OpKind, delta_with_token: bool, permissions: bool) -> u
     }
     match kind {
         OpKind::Token | OpKind::Batch => 0,
+        OpKind::Webinars | OpKind::Registrations | OpKind::Attendance => 0,
         OpKind::Get => 1,
         OpKind::Delta if delta_with_token => 1,
         _ => 2,
@@ -32,7 +33,7 @@ pub(crate) fn cost(kind: OpKind, delta_with_token: bool, permissions: bool) -> u
 
 /// Units used within a span of time.
 #[derive(Debug)]
-struct Window {
+pub(crate) struct Window {
     span_ms: i64,
     limit: u64,
     kind: WindowKind,
@@ -42,7 +43,7 @@ struct Window {
 }
 
 impl Window {
-    fn new(span_ms: i64, limit: u64, kind: WindowKind) -> Self {
+    pub(crate) fn new(span_ms: i64, limit: u64, kind: WindowKind) -> Self {
         Self { span_ms, limit, kind, grains: VecDeque::new(), used: 0 }
     }
 
@@ -75,6 +76,14 @@ impl Window {
 
     fn fits(&self, units: u64) -> bool {
         self.used + units <= self.limit
+    }
+
+    /// Counts one request, also one over the limit; for that, simulated milliseconds until one fits.
+    pub(crate) fn take(&mut self, now_ms: i64) -> Option<i64> {
+        self.roll(now_ms);
+        let wait_ms = (!self.fits(1)).then(|| self.wait_ms(1, now_ms));
+        self.add(1, now_ms);
+        wait_ms
     }
 
     /// Simulated milliseconds until `units` more would fit.

@@ -90,6 +90,11 @@ impl World {
         for list in &options.lists {
             world.add_list(list)?;
         }
+        options.users.iter().try_for_each(|user| world.add_user(user))?;
+        options.consents.iter().try_for_each(|consent| world.consent(consent))?;
+        for webinar in &options.webinars {
+            world.add_webinar(webinar)?;
+        }
         Ok(world)
     }
 
@@ -103,6 +108,15 @@ impl World {
 
     pub(crate) fn latency(&self) -> Duration {
         *self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Scheme and address of the server; empty before it listens.
+    pub(crate) fn base(&self) -> String {
+        self.lock().base.clone()
+    }
+
+    pub(crate) fn set_base(&self, base: String) {
+        self.lock().base = base;
     }
 
     /// Sets what is added to every Graph answer from now on, in real time.
@@ -343,9 +357,11 @@ impl World {
         self.lock().deferred_len()
     }
 
-    /// Makes all access tokens stop working.
+    /// Makes all access and refresh tokens stop working.
     pub fn expire_tokens(&self) {
-        self.lock().revoke_tokens(None);
+        let mut state = self.lock();
+        state.revoke_tokens(None);
+        state.refresh_tokens.clear();
     }
 
     /// Makes all delta tokens stop working: they are answered with 410.
@@ -365,7 +381,10 @@ impl World {
 
     /// Replaces the rules.
     pub fn set_switches(&self, switches: Switches) {
-        self.lock().rules = switches;
+        let mut state = self.lock();
+        state.rules = switches;
+        let State { webinars, rules, .. } = &mut *state;
+        webinars.rewrite(rules);
     }
 
     /// Registers an application, or replaces the one with the same id.

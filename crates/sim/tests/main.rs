@@ -4,6 +4,7 @@
 //! from the same facts (`schemas/`). Nothing sleeps: clocks are frozen and advanced.
 
 mod caller;
+mod delegated;
 mod faults;
 mod golden;
 mod identity;
@@ -12,4 +13,5 @@ mod pages;
 mod schema;
 mod throttle;
 mod values;
+mod webinars;
 mod wire;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use syncline_core::sync::{As, Direction, FieldMap, Origin};
+use syncline_core::{
+    expr::Expr,
+    sync::{As, Direction, FieldMap, Origin},
+};
 
 use crate::{
     destination::Destination,
-    keys::FIELD,
+    keys::{FIELD, TRANSFORMS},
     problem::{any_of, did_you_mean, echo},
     reader::{Reader, Record, Spot},
     tree::Value,
@@ -109,7 +112,7 @@ fn field_map(
     field: &mut FieldMap,
     destination: Destination<'_>,
 ) {
-    let column = record.text(reader, "from").map(Origin::Column);
+    let column = record.text(reader, "from").map(|column| from_column(reader, record, column));
     let expression = record.expression(reader, "cel").map(Origin::Expression);
     let sql = record.sql(reader, "sql").map(Origin::Sql);
     let param = record.text(reader, "param").map(Origin::Param);
@@ -124,6 +127,11 @@ fn field_map(
     let spot = &record.spot;
     let given: Vec<&str> =
         ["from", "cel", "sql", "param"].into_iter().filter(|key| record.gives(key)).collect();
+    if let (false, Some(transform)) = (record.gives("from"), record.get("transform")) {
+        let message = format!("{} needs from: the source column it is applied to", transform.path);
+        let hint = record.gives("cel").then(|| "write the functions into the expression".to_owned());
+        reader.error(transform.key, &transform.path, message, hint);
+    }
     match given.as_slice() {
         [] => {
             let or_sql =
@@ -132,7 +140,7 @@ fn field_map(
                 format!("{} needs from (a source column) or cel (an expression){or_sql}", spot.path);
             reader.error(spot.key, &spot.path, message, None);
         }
-        ["from"] => {}
+        ["from"] if record.get("transform").is_none() => {}
         [_] if field.direction == Direction::Push || destination.loads() => {}
         [_] => {
             if let Some(direction) = record.get("direction") {
@@ -150,6 +158,26 @@ fn field_map(
     }
     if let Some(origin) = column.or(expression).or(sql).or(param) {
         field.from = origin;
+    }
+}
+
+/// A source column, with the functions that are applied to it.
+fn from_column(reader: &mut Reader<'_>, record: &Record<'_>, column: String) -> Origin {
+    let Some(spot) = record.get("transform") else { return Origin::Column(column) };
+    let mut names = Vec::new();
+    if let Value::List(_) = &spot.node.value {
+        for item in reader.items(&spot, "functions").unwrap_or_default() {
+            names.extend(reader.word(&item, &TRANSFORMS));
+        }
+    } else {
+        names.extend(reader.word(&spot, &TRANSFORMS));
+    }
+    match Expr::transform(&column, &names) {
+        Ok(expr) => Origin::Expression(expr),
+        Err(error) => {
+            reader.error(spot.node.place, &spot.path, format!("{}: {}", spot.path, error.message), None);
+            Origin::Column(column)
+        }
     }
 }
 

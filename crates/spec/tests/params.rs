@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use insta::assert_snapshot;
 use syncline_core::sync::{Each, Mode, Origin, Sync};
 use syncline_spec::parse;
 
@@ -30,21 +31,17 @@ fn sync(lines: &str) -> Sync {
     }
 }
 
-#[track_caller]
-fn check(lines: &str, expected: &[&str]) {
-    check_with(lines, "", expected);
+/// The problems of a sync as people see them.
+fn problems(lines: &str) -> String {
+    problems_with(lines, "")
 }
 
-#[track_caller]
-fn check_with(lines: &str, after: &str, expected: &[&str]) {
-    let yaml = project(lines, after);
-    let problems = match parse("p.yaml", &yaml, CONNECTORS, &World) {
+fn problems_with(lines: &str, after: &str) -> String {
+    let problems = match parse("p.yaml", &project(lines, after), CONNECTORS, &World) {
         Ok(loaded) => loaded.warnings,
         Err(problems) => problems,
     };
-    let expected: String = expected.iter().map(|line| format!("p.yaml:{line}\n")).collect();
-    let found = rendered(&problems);
-    assert!(found == expected, "of\n{yaml}\nexpected\n{expected}\nfound\n{found}");
+    rendered(&problems)
 }
 
 const WHOLE: &str = "    from: { connection: l, resource: participants, key: [person] }
@@ -86,18 +83,18 @@ fn what_an_api_tells_needs_no_cursor() {
     fields: { id: id }
 ";
     assert_eq!((sync(list).from.stream.as_str(), sync(list).mode), ("People", Mode::Incremental));
-    check(
+    let found = problems(
         "    from: { connection: l, list: People, resource: people, key: [id] }
     to: { connection: a, table: people }
     fields: { id: id }
 ",
-        &["7:5: syncs.s.from has resource and list; only one of them can say what is read"],
     );
+    assert_snapshot!("two_streams", found);
 }
 
 #[test]
 fn parameters_that_are_not_there() {
-    check(
+    let found = problems(
         "    from: { connection: a, table: t, key: [id] }
     params: [webinar, session, owner, 'Two Words']
     to:
@@ -110,13 +107,13 @@ fn parameters_that_are_not_there() {
     each: { connection: a, query: 'SELECT :webinar, :ownr' }
     fields: { id: id, w: { param: webniar } }
 ",
-        &[],
     );
+    assert_snapshot!("unknown", found);
 }
 
 #[test]
 fn what_does_not_go_with_parts() {
-    check(
+    let found = problems(
         "    from: { connection: a, table: t, key: [id] }
     params: [session]
     to: { connection: a, table: u, partition: { s: session }, match: [id] }
@@ -124,50 +121,50 @@ fn what_does_not_go_with_parts() {
     schedule: { every: 1h }
     fields: { id: id, s: other }
 ",
-        &[],
     );
-    check(
+    assert_snapshot!("with_replace", found);
+    let found = problems(
         "    from: { connection: a, table: t, key: [id] }
     params: [session]
     to: { connection: a, table: u }
     write: mirror
     fields: { id: id }
 ",
-        &[],
     );
-    check(
+    assert_snapshot!("mirror_of_all", found);
+    let found = problems(
         "    from: { connection: a, table: t, key: [id] }
     params: [session]
     to: { connection: l, list: u, partition: { s: session } }
     fields: { id: { param: session } }
 ",
-        &[],
     );
-    check(
+    assert_snapshot!("of_an_api", found);
+    let found = problems(
         "    from: { connection: a, table: t, key: [id] }
     to: { connection: f, path: u.csv, partition: { s: owner } }
     fresh: 5m
     fields: { id: id }
 ",
-        &[],
     );
-    check(
+    assert_snapshot!("of_a_file", found);
+    let found = problems(
         "    from: { connection: a, table: t, key: [id] }
     to: { connection: a, table: u }
     fresh: 5m
     fields: { id: id }
 ",
-        &[],
     );
+    assert_snapshot!("fresh_alone", found);
 }
 
 #[test]
 fn a_chain_has_no_values() {
-    check_with(
+    let found = problems_with(
         WHOLE,
         "chains:
   c: { steps: { one: { sync: s } } }
 ",
-        &[],
     );
+    assert_snapshot!("in_a_chain", found);
 }

@@ -34,7 +34,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use syncline_connect::{Database, registry::Caller, statements::Statements};
+use syncline_connect::{Database, Source, registry::Caller, statements::Statements};
 use syncline_core::{
     chain::HttpCall, connection::Connection, counts::Counts, project::Project, report::Report, run::Phase,
     run::Status, sync::Sync,
@@ -95,6 +95,16 @@ pub trait Systems: Send + std::marker::Sync {
     /// # Errors
     /// Those of the connector; it is not one that is loaded into.
     async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error>;
+
+    /// Opens a connection for reading; `caller`: for whom.
+    ///
+    /// # Errors
+    /// Those of the connector; [`Kind::Definition`](syncline_connect::error::Kind) where it cannot be read.
+    async fn source(
+        &self,
+        connection: &Connection,
+        caller: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error>;
 
     /// Opens a connection for single statements.
     ///

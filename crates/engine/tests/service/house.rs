@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use syncline_connect::{
+    Source,
     budget::Budgets,
     clock::Clock,
     registry::{Caller, Connector as _, Context},
@@ -248,6 +249,14 @@ impl Systems for Files {
         connection: &Connection,
     ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
         sqlite::Connector.database(connection, &self.context).await
+    }
+
+    async fn source(
+        &self,
+        connection: &Connection,
+        _: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+        sqlite::Connector.source(connection, &self.context).await
     }
 
     async fn statements(

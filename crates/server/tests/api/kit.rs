@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use syncline_connect::{
+    Source,
     budget::Budgets,
     clock::{Clock, SystemClock},
     registry::{Caller, Context, Registry},
@@ -407,6 +408,14 @@ impl Systems for Files {
         connection: &Connection,
     ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
         self.registry.of(connection)?.database(connection, &self.context).await
+    }
+
+    async fn source(
+        &self,
+        connection: &Connection,
+        _: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+        self.registry.of(connection)?.source(connection, &self.context).await
     }
 
     async fn statements(

@@ -9,6 +9,7 @@ mod fuzz;
 mod kit;
 mod lists;
 mod provider;
+mod records;
 mod resources;
 mod streams;
 mod users;

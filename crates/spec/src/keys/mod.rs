@@ -521,11 +521,15 @@ pub(crate) static FIELD: Shape = Shape {
             "Source column. Exactly one of `from`, `cel`, `sql` and `param` is given.",
         )
         .also(&["column", "source"]),
-        optional("cel", Kind::Expression, "", "CEL expression over source columns.").also(&[
-            "expression",
-            "expr",
+        optional(
             "transform",
-        ]),
+            Kind::Either(&[Kind::Words(&TRANSFORMS), Kind::List(&Kind::Words(&TRANSFORMS))]),
+            "",
+            "With `from`: functions that are applied to its value, in this order.",
+        )
+        .also(&["transforms", "functions", "normalise", "normalize"]),
+        optional("cel", Kind::Expression, "", "CEL expression over source columns.")
+            .also(&["expression", "expr"]),
         optional(
             "sql",
             Kind::Sql,
@@ -586,4 +590,8 @@ pub(crate) static KEY_WORDS: Words = Words { words: &["primary"], refused: &[] }
 pub(crate) static HASHED_WORDS: Words = Words { words: &["all"], refused: &[] };
 pub(crate) static ON_EDITS: Words = Words { words: &["overwrite", "report"], refused: &[] };
 pub(crate) static DIRECTIONS: Words = Words { words: &["both", "push", "pull"], refused: &[] };
+pub(crate) static TRANSFORMS: Words = Words {
+    words: syncline_core::functions::TRANSFORMS,
+    refused: &[("lowercase", "it is called \"lower\""), ("strip", "it is called \"trim\"")],
+};
 pub(crate) static KINDS: Words = Words { words: &["hyperlink"], refused: &[] };

@@ -12,6 +12,7 @@ mod scratch;
 pub mod service;
 mod waiting;
 mod world;
+mod writes;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -101,6 +102,11 @@ cases! {
         a_move_is_half_done_before_it_is_closed,
         a_checkpoint_happens_whole_or_not_at_all,
         the_cursor_is_kept_and_reset,
+    }
+    writes {
+        what_was_written_is_told_newest_first,
+        writes_go_with_their_run,
+        a_refused_checkpoint_wrote_nothing,
     }
     waiting {
         parked_records_live_and_leave,

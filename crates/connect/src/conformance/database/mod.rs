@@ -63,6 +63,11 @@ pub trait Kit: Send + Sync {
     /// empty: there are no triggers.
     fn count_updates(&self, table: &str) -> Vec<String>;
 
+    /// Whether parts of one table can be loaded at once; else each holds the table.
+    fn loads_parts_at_once(&self) -> bool {
+        true
+    }
+
     /// A smaller and a larger integer type, where columns can be widened.
     fn wider(&self) -> Option<(&'static str, &'static str)>;
 

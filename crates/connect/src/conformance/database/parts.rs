@@ -15,8 +15,10 @@ pub(super) async fn run(kit: &dyn Kit) {
     an_empty_listing_empties_the_part(kit).await;
     the_guard_counts_within_the_part(kit).await;
     a_look_sees_the_part_alone(kit).await;
-    two_parts_are_loaded_at_once(kit).await;
-    the_first_two_make_the_table(kit).await;
+    if kit.loads_parts_at_once() {
+        two_parts_are_loaded_at_once(kit).await;
+        the_first_two_make_the_table(kit).await;
+    }
     the_same_part_waits(kit).await;
     the_whole_table_keeps_parts_out(kit).await;
     a_part_that_is_given_up_leaves_nothing(kit).await;

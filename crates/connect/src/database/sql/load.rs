@@ -16,7 +16,7 @@ use crate::{
     database::{
         Absent, Change, Claim, Commit, Doubtful, Gone, Held, How, Load, NAMED_MAX, Outcome, Preview, Rows,
         Shape, State, Table, Writer,
-        dialect::{Layout, MergeSql, Named, STATE, Which},
+        dialect::{MergeSql, Named, STATE, Which},
     },
     error::Kind,
     statements::bound,
@@ -27,9 +27,9 @@ const DOUBTFUL_MAX: u64 = 100_000;
 
 /// A load under way.
 pub(super) struct Loading<S: Server> {
-    server: Arc<S>,
+    pub(super) server: Arc<S>,
     pub(super) link: S::Link,
-    claim: Claim,
+    pub(super) claim: Claim,
     pub(super) tables: Tables,
     /// The state as this load found it; its epoch is the one before ours.
     state: Option<State>,
@@ -41,7 +41,7 @@ pub(super) struct Loading<S: Server> {
 
 /// The tables of a load.
 pub(super) struct Tables {
-    table: Named,
+    pub(super) table: Named,
     pub(super) found: Option<Table>,
     staging: Named,
     gone: Named,
@@ -225,7 +225,7 @@ impl<S: Server> Loading<S> {
         }
     }
 
-    async fn run(&mut self, sql: &str) -> Result<u64, Error> {
+    pub(super) async fn run(&mut self, sql: &str) -> Result<u64, Error> {
         self.link.execute(sql, &[]).await
     }
 
@@ -319,60 +319,6 @@ impl<S: Server> Loading<S> {
         }
         let message = format!("{staged} rows were staged and {counted} are there; nothing was changed");
         Err(Error::new(Kind::Protocol, message))
-    }
-
-    /// Changes the table as the shape wants. A staging table that takes its place was made with the changes.
-    async fn change(&mut self, how: How) -> Result<(), Error> {
-        if self.tables.shape.takes_place && how == How::Replace {
-            return Ok(());
-        }
-        let changes = self.tables.shape.changes.iter();
-        for sql in changes.filter_map(|c| self.render(c, &self.tables.table)).collect::<Vec<_>>() {
-            self.run(&sql).await.map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
-        }
-        Ok(())
-    }
-
-    /// Makes the changes that nobody else has made meanwhile, each at once: other parts of the table may be loaded right now, and
-    /// the first of them that needs a change makes it for all.
-    async fn change_beside_others(&mut self) -> Result<(), Error> {
-        if self.tables.shape.changes.is_empty() {
-            return Ok(());
-        }
-        let server = Arc::clone(&self.server);
-        server.lock(&mut self.link, &self.tables.table, Hold::Change, self.claim.lock_timeout).await?;
-        let (_, found) = server.find(&mut self.link, &self.claim.table).await?;
-        let field = |name: &str| found.as_ref().and_then(|table| table.stream.field(name));
-        let pending = self.tables.shape.changes.iter().filter(|change| match change {
-            Change::Create { .. } => found.is_none(),
-            Change::Add(column) => field(&column.name).is_none(),
-            Change::Widen(column) => {
-                field(&column.name).is_none_or(|f| f.native.as_deref() != Some(column.declared.as_str()))
-            }
-        });
-        let statements: Vec<_> = pending.filter_map(|c| self.render(c, &self.tables.table)).collect();
-        for sql in &statements {
-            self.run(sql).await.map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
-        }
-        self.tables.found = if statements.is_empty() {
-            found
-        } else {
-            server.find(&mut self.link, &self.claim.table).await?.1
-        };
-        Ok(())
-    }
-
-    /// The statement of a change; `None`: the database needs none.
-    fn render(&self, change: &Change, table: &Named) -> Option<String> {
-        let dialect = self.server.dialect();
-        let sql = match change {
-            Change::Create { key } => {
-                dialect.create_table(table, Layout { columns: &self.tables.shape.columns, key })
-            }
-            Change::Add(column) => dialect.add_column(table, column),
-            Change::Widen(column) => dialect.widen_column(table, column),
-        };
-        (!sql.is_empty()).then_some(sql)
     }
 
     async fn merge_staged(&mut self, commit: &Commit, outcome: &mut Outcome) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The load that all SQL databases share. What is different comes in as a [`Server`].
 
+mod change;
 mod load;
 mod preview;
 
