@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror bench-serve bench-webinars test-sdk test-api
+.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror bench-serve bench-webinars screenshots test-sdk test-api
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
@@ -31,7 +31,7 @@ demo: ## push 10,000 records to a simulated SharePoint, break things, repair the
 	@exec "$${CARGO_TARGET_DIR:-target}/release/syncline" demo
 
 test: ## run every test beside a throwaway PostgreSQL and MariaDB; ARGS="..." goes to the test runner
-	@scripts/setup cc postgres mariadb odbc nextest
+	@scripts/setup cc postgres mariadb odbc chromium nextest
 	@scripts/with-postgres scripts/with-mariadb scripts/test $(ARGS)
 
 check: ## formatting, lints, documentation, and the rules of the repository
@@ -73,6 +73,13 @@ bench-webinars: ## measure a page of a webinar: fetch, load, metrics; 200 users 
 kill-campaign: ## CYCLES=n crashes, errors, delays and kills, then count what is lost or doubled; SEED=x repeats their order
 	@scripts/setup cc
 	@CYCLES="$(CYCLES)" SEED="$(SEED)" cargo bench --quiet --workspace --profile dev --bench kill_campaign
+
+screenshots: ## pictures of every page of the web UI, in light and dark, into docs/screens
+	@scripts/setup cc chromium nextest pngquant
+	@mkdir -p docs/screens
+	@SYNCLINE_SCREENS="$(CURDIR)/docs/screens" scripts/test -E 'test(=browser::pages::every_page_is_for_everybody)'
+	@pngquant --force --ext .png --skip-if-larger 64 docs/screens/*.png
+	@du -sh docs/screens
 
 test-sdk: ## drive the simulator with Microsoft's own Python client (a large download)
 	@scripts/setup cc python

@@ -245,6 +245,14 @@ impl service::Systems for Serving {
         }
     }
 
+    async fn source(
+        &self,
+        connection: &Connection,
+        caller: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+        self.systems.source(connection, caller).await
+    }
+
     async fn statements(
         &self,
         connection: &Connection,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test helpers, which clippy cannot tell from other code")]
 
 mod bad_input;
+mod browser;
 mod campaign;
 mod commands;
 mod databases;

@@ -71,6 +71,12 @@ pub trait Destination: Send + Sync {
         ids: &[String],
     ) -> Result<Vec<Option<Record>>, Error>;
 
+    /// Where people find the record with this id: an address for a browser. `None`: there is no such record, or the system
+    /// has no such address.
+    async fn link(&self, _stream: &Stream, _id: &str) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
     /// Opens a complete listing of the stream.
     async fn list(&self, stream: &Stream, fields: &[Field]) -> Result<Box<dyn Lister>, Error>;
 }

@@ -31,6 +31,7 @@ pub mod mapping;
 pub mod mutant;
 pub mod normalise;
 pub mod partition;
+pub mod placeholder;
 pub mod plan;
 pub mod precedence;
 pub mod project;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use syncline_connect::destination::Applied;
 use syncline_core::{counts::Counts, identity::Identity, mutant};
-use syncline_store::{Checkpoint, IntentKind, LedgerChange, LedgerRow, Parked, RunId};
+use syncline_store::{Checkpoint, IntentKind, LedgerChange, LedgerRow, Parked, RunId, WriteKind, Written};
 
 use crate::{
     Bound,
@@ -82,6 +82,7 @@ impl<'a> Account<'a> {
     pub(crate) fn adopted(&mut self, row: LedgerRow) {
         self.counts.unchanged += 1;
         self.done(row.identity);
+        self.next.written.push(written(WriteKind::Adopt, &row));
         self.next.ledger.push(LedgerChange::Put(row));
     }
 
@@ -100,8 +101,10 @@ impl<'a> Account<'a> {
                 work.row.record_id = applied.id;
                 work.row.version = applied.version;
                 let recreated = work.kind == IntentKind::Update && created;
-                self.count(&work, if recreated { Outcome::Created } else { work.outcome });
+                let outcome = if recreated { Outcome::Created } else { work.outcome };
+                self.count(&work, outcome);
                 self.done(identity);
+                self.next.written.push(written(kind_of(outcome, work.stamp), &work.row));
                 self.next.ledger.push(LedgerChange::Put(work.row.clone()));
                 if work.kind == IntentKind::Move {
                     self.next.created.push(identity);
@@ -112,6 +115,7 @@ impl<'a> Account<'a> {
             End::Removed => {
                 self.count(&work, Outcome::Deleted);
                 self.done(identity);
+                self.next.written.push(written(WriteKind::Delete, &work.row));
                 self.next.ledger.push(LedgerChange::Remove(identity));
                 self.next.closed.push(identity);
             }
@@ -124,7 +128,11 @@ impl<'a> Account<'a> {
                 self.park(work_failed(&work, code, message), Some(&work), at);
                 // Of a move that has half arrived, recovery takes care.
                 if !(work.kind == IntentKind::Move && matches!(left, Left::Record(_))) {
-                    self.next.ledger.extend(left_over(work, left).map(LedgerChange::Put));
+                    let kind = kind_of(work.outcome, work.stamp);
+                    let ours = matches!(left, Left::Record(_));
+                    let left = left_over(work, left);
+                    self.next.written.extend(left.iter().filter(|_| ours).map(|row| written(kind, row)));
+                    self.next.ledger.extend(left.map(LedgerChange::Put));
                     self.next.closed.push(identity);
                 }
             }
@@ -200,6 +208,27 @@ impl<'a> Account<'a> {
     fn stream_name(&self, work: &Work) -> Option<String> {
         let index = work.stream.or_else(|| self.bound.mapping.stream_of(&work.row.stream))?;
         Some(self.bound.mapping.streams[index].name.clone())
+    }
+}
+
+/// What is remembered of a write.
+pub(crate) fn written(kind: WriteKind, row: &LedgerRow) -> Written {
+    Written {
+        identity: row.identity,
+        kind,
+        stream: row.stream.clone(),
+        record_id: row.record_id.clone(),
+    }
+}
+
+/// `adopts`: the record was somebody's, and got our stamp with the write.
+fn kind_of(outcome: Outcome, adopts: bool) -> WriteKind {
+    match outcome {
+        Outcome::Created => WriteKind::Create,
+        Outcome::Updated | Outcome::Moved if adopts => WriteKind::Adopt,
+        Outcome::Updated => WriteKind::Update,
+        Outcome::Moved => WriteKind::Move,
+        Outcome::Deleted => WriteKind::Delete,
     }
 }
 

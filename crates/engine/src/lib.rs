@@ -23,6 +23,8 @@ mod recover;
 pub mod retry;
 pub mod run;
 pub mod service;
+pub mod story;
+mod units;
 pub mod verify;
 mod writer;
 

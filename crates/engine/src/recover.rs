@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use syncline_connect::destination::{Applied, Record, Stamp};
 use syncline_core::{identity::Identity, mutant, schema::Stream};
-use syncline_store::{Intent, IntentKind, LedgerChange, LedgerRow};
+use syncline_store::{Intent, IntentKind, LedgerChange, LedgerRow, WriteKind, Written};
 
-use crate::{Bound, Engine, Error, writer::Writer};
+use crate::{Bound, Engine, Error, account::written, writer::Writer};
 
 /// What became of the open intents.
 #[derive(Debug, Default)]
 pub(crate) struct Resolution {
     /// Ledger changes that follow.
     pub ledger: Vec<LedgerChange>,
+    /// What was done, and is not remembered yet.
+    pub written: Vec<Written>,
     /// Intents whose outcome is known now.
     pub closed: Vec<Identity>,
     /// Moves whose new record is there: the old one must still be removed.
@@ -64,8 +66,11 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
     let identity = intent.row.identity;
     match (intent.kind, found) {
         (IntentKind::Create | IntentKind::Move, [record]) => {
-            resolution.ledger.push(LedgerChange::Put(settled(bound, &intent.row, record)));
-            if intent.kind == IntentKind::Move {
+            let row = settled(bound, &intent.row, record);
+            let is_move = intent.kind == IntentKind::Move;
+            resolution.written.push(written(if is_move { WriteKind::Move } else { WriteKind::Create }, &row));
+            resolution.ledger.push(LedgerChange::Put(row));
+            if is_move {
                 resolution.moved.push(intent);
             } else {
                 resolution.closed.push(identity);
@@ -77,6 +82,9 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
         // Not applied: the record is planned anew, for the cursor has not passed it.
         (IntentKind::Create | IntentKind::Move, []) => resolution.closed.push(identity),
         (IntentKind::Update | IntentKind::Delete, []) => {
+            if intent.kind == IntentKind::Delete {
+                resolution.written.push(written(WriteKind::Delete, &intent.row));
+            }
             resolution.ledger.extend(known.then_some(LedgerChange::Remove(identity)));
             resolution.closed.push(identity);
         }
@@ -86,7 +94,17 @@ fn conclude(bound: &Bound, intent: Intent, found: &[Record], known: bool, resolu
                 || mutant!(RecoveryTakesStrangers)
                 || record.stamp.as_deref() == Some(identity.stamp().as_str())
             {
-                let row = if row.hash.is_some() { row } else { unsettled(intent.row) };
+                let row = if row.hash.is_some() {
+                    let kind = match row.gone {
+                        true => WriteKind::Delete,
+                        false if row.record_id != intent.row.record_id => WriteKind::Create,
+                        false => WriteKind::Update,
+                    };
+                    resolution.written.push(written(kind, &row));
+                    row
+                } else {
+                    unsettled(intent.row)
+                };
                 resolution.ledger.push(LedgerChange::Put(row));
             }
             resolution.closed.push(identity);

@@ -14,7 +14,8 @@ use syncline_core::{
 };
 use syncline_store::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, IntentKind, Lease, LedgerChange,
-    LedgerRow, NewRun, Parked, Run, RunEnd, RunId, Scratch, Store, Waiting, memory::MemoryStore,
+    LedgerRow, NewRun, Parked, Run, RunEnd, RunId, Scratch, Store, Waiting, Write,
+    memory::MemoryStore,
 };
 
 use crate::{
@@ -276,6 +277,10 @@ impl Store for FlakyStore {
     async fn details(&self, sync: &str, identities: &[Identity]) -> Result<Vec<Option<Details>>, Error> {
         self.before("details").await?;
         self.inner.details(sync, identities).await
+    }
+
+    async fn writes(&self, sync: &str, identity: Identity, limit: usize) -> Result<Vec<Write>, Error> {
+        self.inner.writes(sync, identity, limit).await
     }
 
     async fn known(&self, sync: &str) -> Result<Vec<(String, u64)>, Error> {

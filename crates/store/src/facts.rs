@@ -115,11 +115,78 @@ impl IntentKind {
     }
 }
 
+/// What a run did to a record of the destination.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// Whose.
+    pub identity: Identity,
+    /// What was done.
+    pub kind: WriteKind,
+    /// Id of the destination stream: after a move, the new one.
+    pub stream: String,
+    /// Id of the destination record.
+    pub record_id: String,
+}
+
+/// A write that is remembered, until its run is forgotten.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// The run that recorded it. Where an earlier one died before it could, the one that found it out.
+    pub run: RunId,
+    /// What was done.
+    pub kind: WriteKind,
+    /// Id of the destination stream.
+    pub stream: String,
+    /// Id of the destination record.
+    pub record_id: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// Kinds of writes that are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteKind {
+    /// A new record.
+    Create,
+    /// New values.
+    Update,
+    /// Another stream.
+    Move,
+    /// Removal, or a mark as gone.
+    Delete,
+    /// A record that was there already became ours.
+    Adopt,
+}
+
+impl WriteKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Create, Self::Update, Self::Move, Self::Delete, Self::Adopt];
+
+    /// The word that is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Move => "move",
+            Self::Delete => "delete",
+            Self::Adopt => "adopt",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str).
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
 /// Everything that is recorded after a batch, in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Checkpoint {
     /// Ledger changes, made in this order.
     pub ledger: Vec<LedgerChange>,
+    /// What was done to records, to be remembered, in this order.
+    pub written: Vec<Written>,
     /// Intents whose outcome is now recorded (also when the outcome is "not applied").
     pub closed: Vec<Identity>,
     /// Move intents whose new record is now in the ledger; they stay open until the old record is removed.
@@ -170,6 +237,12 @@ pub struct About {
     pub correlation: Option<String>,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
+    /// Object id of the user for whom it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Values of the sync's parameters.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
 }
 
 /// How a run ended.

@@ -169,6 +169,9 @@ pub trait Store: Send + Sync {
     /// What only writes need of these identities: key and last written fields; in order.
     async fn details(&self, sync: &str, identities: &[Identity]) -> Result<Vec<Option<Details>>, Error>;
 
+    /// What was written to a record, the newest first, at most `limit`. Remembered as long as the run that did it.
+    async fn writes(&self, sync: &str, identity: Identity, limit: usize) -> Result<Vec<Write>, Error>;
+
     /// Ledger records that are live, per destination stream id.
     async fn known(&self, sync: &str) -> Result<Vec<(String, u64)>, Error>;
 
@@ -191,7 +194,8 @@ pub trait Store: Send + Sync {
     /// Intents whose outcome is not recorded, oldest first.
     async fn open_intents(&self, sync: &str) -> Result<Vec<Intent>, Error>;
 
-    /// Records outcomes: ledger rows, intents, parked records, held deletes, counts, cursor, quota used: all or nothing.
+    /// Records outcomes: ledger rows, writes, intents, parked records, held deletes, counts, cursor, quota used: all or
+    /// nothing.
     async fn checkpoint(&self, lease: &Lease, run: RunId, checkpoint: Checkpoint) -> Result<(), Error>;
 
     /// The stored cursor of a sync.

@@ -293,6 +293,11 @@ impl Client {
         (signals, now)
     }
 
+    /// Whether a link leads to where the token may go.
+    pub(crate) fn is_own(&self, link: &str) -> bool {
+        Url::parse(link).is_ok_and(|url| url.origin() == self.root.origin())
+    }
+
     /// Where a request goes, as a URL. A link must stay where the token may go.
     fn url(&self, address: Address<'_>) -> Result<Url, Error> {
         let elsewhere = || Error::new(Kind::Protocol, "the service gave a link that leads away from it");

@@ -62,7 +62,7 @@ const LIMITS: &[OptionSpec] = &[
 /// What the connector is and takes.
 pub(super) const SPEC: ConnectorSpec = ConnectorSpec {
     name: "sharepoint",
-    source: false,
+    source: true,
     destination: true,
     loads: false,
     writes: &[Write::Upsert, Write::Mirror],

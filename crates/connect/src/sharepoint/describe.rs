@@ -106,17 +106,52 @@ pub(super) async fn names(client: &Client, site: &str) -> Result<Vec<String>, Er
     Ok(visible.take(NAMES_MAX).collect())
 }
 
-/// Finds and describes a list by id, title, name or path.
+/// Finds and describes a list by id, title, name or path, to be written.
 pub(super) async fn stream(client: &Client, site: &str, asked: &str) -> Result<Stream, Error> {
     let named = |e: Error| e.context(format_args!("list {asked:?}"));
-    let list = find(client, site, asked).await.map_err(named)?;
-    let path = format!("{site}/lists/{}", segment(&list.id));
-    let mut columns: Vec<Column> = all(client, &format!("{path}/columns")).await.map_err(named)?;
+    let (list, mut columns) = look(client, site, asked).await.map_err(named)?;
     if !columns.iter().any(|c| c.name == STAMP_FIELD) {
         // Hidden columns appear only when asked for by name (facts §2.3 [D]).
+        let path = format!("{site}/lists/{}", segment(&list.id));
         columns.extend(column(client, &path, STAMP_FIELD).await.map_err(named)?);
     }
     Ok(described(asked, &list, &columns))
+}
+
+/// The same, to be read: hidden columns are not among those that the service shows with changes (facts §2.3 [D]), and would
+/// read as empty.
+pub(super) async fn readable(client: &Client, site: &str, asked: &str) -> Result<Stream, Error> {
+    let found = look(client, site, asked).await;
+    let (list, columns) = found.map_err(|e| e.context(format_args!("list {asked:?}")))?;
+    let (hidden, shown): (Vec<_>, Vec<_>) = columns.into_iter().partition(|c| c.hidden);
+    let mut stream = described(asked, &list, &shown);
+    let left_out = |column: Column| (column.name, "hidden in the list".to_owned());
+    stream.unsupported.extend(hidden.into_iter().map(left_out));
+    Ok(stream)
+}
+
+async fn look(client: &Client, site: &str, asked: &str) -> Result<(List, Vec<Column>), Error> {
+    let list = find(client, site, asked).await?;
+    let columns = all(client, &format!("{site}/lists/{}/columns", segment(&list.id))).await?;
+    Ok((list, columns))
+}
+
+/// Where people find an item; `None`: there is no such item.
+pub(super) async fn link(client: &Client, list: &str, id: &str) -> Result<Option<String>, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Linked {
+        web_url: Option<String>,
+    }
+    let path = format!("{list}/items/{}?$select=id,webUrl", segment(id));
+    let answer = client.send(Call::get(Address::Path(&path), COST_SINGLE)).await?;
+    match answer.status {
+        200 => serde_json::from_slice::<Linked>(&answer.body)
+            .map(|linked| linked.web_url)
+            .map_err(|e| nonsense(&answer.request, &e)),
+        404 => Ok(None),
+        _ => Err(answer.refusal(doing::READ_ITEM)),
+    }
 }
 
 /// One column by its internal name.
@@ -188,6 +223,7 @@ pub(super) struct Column {
     display_name: String,
     pub(super) indexed: bool,
     pub(super) enforce_unique_values: bool,
+    hidden: bool,
     read_only: bool,
     required: bool,
     text: Option<TextFacet>,

@@ -5,14 +5,16 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use syncline_core::{
+    batch::{BatchBuilder, Positions},
     identity::Identity,
     remedy::Effect,
-    schema::{Field, FieldType, Limits},
+    schema::{Field, FieldType, Limits, Stream},
     value::Value,
 };
 
 use super::{
-    batch,
+    batch, changes,
+    columns::Shape,
     describe::{self, Column, List, Page},
     doing,
     listing::{self, Next, Outcome, Way},
@@ -196,6 +198,31 @@ fn check_batch(body: &[u8]) {
     }
 }
 
+/// The same page as one of changes: what it leads to can be put into a batch, whatever it holds.
+fn check_changes(body: &[u8]) {
+    let list = Stream { fields: fields().to_vec(), ..Stream::default() };
+    let mut wanted: Vec<String> = list.fields.iter().map(|f| f.name.clone()).collect();
+    wanted.extend(["id", "created_at", "modified_at", "etag", "web_url"].map(str::to_owned));
+    let shape = Shape::of(&list, &wanted, None).unwrap();
+    let mut collected = changes::Collected::default();
+    match changes::take(body, "r", &shape, &mut collected) {
+        Ok(_) => {}
+        Err(error) => {
+            assert!(matches!(error.kind, Kind::Protocol | Kind::PositionLost), "{error:?}");
+            error_is_sound(&error);
+        }
+    }
+    let mut batch = BatchBuilder::new(std::sync::Arc::clone(shape.fields()));
+    for (id, row) in &collected.items {
+        assert!(*id > 0);
+        match row {
+            Some(row) => shape.push(row, &mut batch).unwrap(),
+            None => shape.push_gone(*id, &mut batch).unwrap(),
+        }
+    }
+    assert_eq!(batch.finish(Positions::None).len(), collected.items.len());
+}
+
 fn check_page(body: &[u8]) {
     let fields = fields();
     let json = json(body);
@@ -325,6 +352,7 @@ fn batch_answers() {
 #[test]
 fn pages_of_items() {
     fuzzing::run("page", &[], DICTIONARY, check_page);
+    fuzzing::run("page", &[], DICTIONARY, check_changes);
 }
 
 #[test]

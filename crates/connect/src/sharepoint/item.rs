@@ -20,6 +20,12 @@ pub(super) struct Item<'a> {
     odata_etag: Option<String>,
     #[serde(rename = "eTag")]
     etag: Option<String>,
+    #[serde(borrow, rename = "createdDateTime")]
+    pub(super) created: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "lastModifiedDateTime")]
+    pub(super) modified: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "webUrl")]
+    pub(super) web_url: Option<Cow<'a, str>>,
     /// Present on a deleted item.
     pub(super) deleted: Option<IgnoredAny>,
     /// A fault of the service inside a page.

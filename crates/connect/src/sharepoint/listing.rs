@@ -22,13 +22,18 @@ use crate::{
 };
 
 /// Items asked for per page. The service's own default is 200, its most 5,000 [O]; pages must fit into memory.
-const PAGE_ITEMS: usize = 1_000;
+pub(super) const PAGE_ITEMS: usize = 1_000;
 
 /// Most pages of one listing: 30,000,000 items (facts §2.8) at the service's default page.
-const PAGES_MAX: usize = 150_000;
+pub(super) const PAGES_MAX: usize = 150_000;
 
 /// Lists whose delta enumeration is known to be broken.
 pub(super) type BrokenDeltas = Arc<Mutex<BTreeSet<String>>>;
+
+/// Remembers that the delta enumeration of a list is broken; there are as many as lists that were used.
+pub(super) fn remember_broken(broken: &BrokenDeltas, list: &str) {
+    broken.lock().unwrap_or_else(PoisonError::into_inner).insert(list.to_owned());
+}
 
 /// An open listing.
 pub(super) struct Listing {
@@ -131,7 +136,7 @@ impl Listing {
     /// deleted since would stay, so then the listing fails, and the next one starts page by page.
     fn fall_back(&mut self) -> Result<(), Error> {
         tracing::warn!(list = self.stream.name, "delta enumeration is broken; listing page by page");
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).insert(self.stream.id.clone());
+        remember_broken(&self.broken, &self.stream.id);
         if self.handed_out {
             return Err(Error::new(Kind::Protocol, "the service failed inside a delta page"));
         }
@@ -169,14 +174,15 @@ impl Lister for Listing {
     }
 }
 
+/// A page of either way.
 #[derive(Deserialize)]
-struct Page<'a> {
+pub(super) struct Page<'a> {
     #[serde(borrow)]
-    value: Vec<&'a RawValue>,
+    pub(super) value: Vec<&'a RawValue>,
     #[serde(rename = "@odata.nextLink")]
-    next: Option<String>,
+    pub(super) next: Option<String>,
     #[serde(rename = "@odata.deltaLink")]
-    delta: Option<String>,
+    pub(super) delta: Option<String>,
 }
 
 /// Reads a page of either way. Pure.

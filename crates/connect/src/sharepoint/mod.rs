@@ -1,4 +1,4 @@
-//! The `sharepoint` destination: lists of one SharePoint Online site, through Microsoft Graph v1.0.
+//! Lists of one SharePoint Online site, as source and as destination, through Microsoft Graph v1.0.
 //!
 //! What it does: finds lists by title, name, path or id; describes their columns; creates, updates and deletes items
 //! in `$batch` requests of 20; finds items by the identity stamped into the column `SynclineKey`; lists everything
@@ -18,6 +18,8 @@
 //! `graph::errors` (every status, in one place), `doing` (what is asked of lists, and the permission for it).
 
 mod batch;
+mod changes;
+mod columns;
 mod config;
 mod describe;
 mod doing;
@@ -26,8 +28,10 @@ mod fuzz;
 mod item;
 mod listing;
 mod read;
+mod source;
 mod stamp;
 mod types;
+mod whole;
 mod write;
 
 use std::sync::Arc;
@@ -40,7 +44,7 @@ use syncline_core::{
 };
 
 use crate::{
-    Destination, Error,
+    Destination, Error, Source,
     destination::{Applied, Facts, Lister, Operation, Record, Stamp},
     graph::{
         client::{Client, segment},
@@ -65,6 +69,23 @@ const COST_OTHER: u64 = 2;
 #[derive(Default)]
 pub struct Connector {
     tokens: token::Tokens,
+    broken_deltas: listing::BrokenDeltas,
+}
+
+impl Connector {
+    fn site(&self, connection: &Connection, context: &Context) -> Result<Site, Error> {
+        let named = |e: Error| e.context(format_args!("connection {:?}", connection.name));
+        let config = config::Config::read(connection, &context.directory).map_err(named)?;
+        let client = Client::open(&config.graph, &self.tokens, context).map_err(named)?;
+        Ok(Site {
+            client: Arc::new(client),
+            address: config.site,
+            id: tokio::sync::OnceCell::new(),
+            concurrency: config.graph.concurrency,
+            settle: config.settle,
+            broken_deltas: Arc::clone(&self.broken_deltas),
+        })
+    }
 }
 
 #[async_trait]
@@ -73,22 +94,16 @@ impl registry::Connector for Connector {
         config::SPEC
     }
 
+    async fn source(&self, connection: &Connection, context: &Context) -> Result<Arc<dyn Source>, Error> {
+        Ok(Arc::new(source::Lists::of(self.site(connection, context)?)))
+    }
+
     async fn destination(
         &self,
         connection: &Connection,
         context: &Context,
     ) -> Result<Arc<dyn Destination>, Error> {
-        let named = |e: Error| e.context(format_args!("connection {:?}", connection.name));
-        let config = config::Config::read(connection, &context.directory).map_err(named)?;
-        let client = Client::open(&config.graph, &self.tokens, context).map_err(named)?;
-        Ok(Arc::new(Site {
-            client: Arc::new(client),
-            address: config.site,
-            id: tokio::sync::OnceCell::new(),
-            concurrency: config.graph.concurrency,
-            settle: config.settle,
-            broken_deltas: listing::BrokenDeltas::default(),
-        }))
+        Ok(Arc::new(self.site(connection, context)?))
     }
 }
 
@@ -178,6 +193,12 @@ impl Destination for Site {
     ) -> Result<Vec<Option<Record>>, Error> {
         let list = self.list_path(stream).await?;
         read::get(&self.client, &list, stream, fields, ids).await
+    }
+
+    async fn link(&self, stream: &Stream, id: &str) -> Result<Option<String>, Error> {
+        let list = self.list_path(stream).await?;
+        let named = |e: Error| e.context(format_args!("list {:?}", stream.name));
+        describe::link(&self.client, &list, id).await.map_err(named)
     }
 
     async fn list(&self, stream: &Stream, fields: &[Field]) -> Result<Box<dyn Lister>, Error> {

@@ -12,7 +12,7 @@ use syncline_core::{
 
 use super::{
     COST_OTHER, COST_SINGLE, STAMP_FIELD,
-    batch::{self, Part},
+    batch::{self, Part, PartAnswer},
     describe, doing,
     item::Item,
     stamp,
@@ -126,28 +126,39 @@ pub(super) async fn get(
     fields: &[Field],
     ids: &[String],
 ) -> Result<Vec<Option<Record>>, Error> {
+    let answers = items(client, list, stream, &expand(stream, fields), ids).await?;
+    let read = |answer: PartAnswer| {
+        record(&answer.body, answer.request(), fields)
+            .map_err(|e| e.context(format_args!("list {:?}", stream.name)))
+    };
+    answers.into_iter().map(|answer| answer.map(read).transpose()).collect()
+}
+
+/// The answers for the items with these ids, in order; `None` for one that does not exist.
+pub(super) async fn items(
+    client: &Client,
+    list: &str,
+    stream: &Stream,
+    expand: &str,
+    ids: &[String],
+) -> Result<Vec<Option<PartAnswer>>, Error> {
     let named = |e: Error| e.context(format_args!("list {:?}", stream.name));
-    let expand = expand(stream, fields);
     let path = |id: &String| format!("{list}/items/{}?{expand}", segment(id));
     let parts: Vec<Part> = ids.iter().map(|id| get_part(doing::READ_ITEM, path(id), COST_SINGLE)).collect();
-    let mut records = Vec::with_capacity(ids.len());
-    let mut missing = false;
+    let mut found = Vec::with_capacity(ids.len());
     for answer in batch::exchange(client, &stream.id, &parts).await {
         let answer = answer.map_err(named)?;
-        records.push(match answer.status {
-            200 => Some(record(&answer.body, answer.request(), fields).map_err(named)?),
-            404 => {
-                missing = true;
-                None
-            }
+        found.push(match answer.status {
+            200 => Some(answer),
+            404 => None,
             _ => return Err(named(answer.refusal(doing::READ_ITEM))),
         });
     }
     // "Missing" is a strong word: say it only of items, not of a list that went away with all of them.
-    if missing && !describe::exists(client, list).await.map_err(named)? {
+    if found.iter().any(Option::is_none) && !describe::exists(client, list).await.map_err(named)? {
         return Err(named(Error::new(Kind::StreamMissing, "the list does not exist")));
     }
-    Ok(records)
+    Ok(found)
 }
 
 fn record(body: &[u8], request: &str, fields: &[Field]) -> Result<Record, Error> {

@@ -179,6 +179,9 @@ fn read_typed(field: &Field, raw: &str) -> Option<Value<'static>> {
         FieldType::Decimal { .. } => {
             is_number_of_a_double(raw).then(|| Value::Decimal(Cow::Owned(decimal::normal(raw))))
         }
+        FieldType::Float64 => {
+            is_json_number(raw).then(|| raw.parse().ok())?.filter(|n: &f64| n.is_finite()).map(Value::Float64)
+        }
         FieldType::Date => read_date(&serde_json::from_str::<Cow<'_, str>>(raw).ok()?).map(Value::Date),
         FieldType::Timestamp { zoned: true } => {
             let (micros, _) = time::parse_timestamp(&serde_json::from_str::<Cow<'_, str>>(raw).ok()?)?;

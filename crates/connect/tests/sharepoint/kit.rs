@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use syncline_connect::{
-    Destination, Error,
+    Destination, Error, Source,
     budget::{Budget, Budgets},
     clock::{Clock, SystemClock},
     conformance::destination::{Fault, Kit, edges},
@@ -103,6 +103,24 @@ impl Sim {
 
     pub(super) async fn destination(&self) -> Arc<dyn Destination> {
         self.connect(self.options()).await.unwrap()
+    }
+
+    pub(super) async fn source(&self) -> Arc<dyn Source> {
+        let connection =
+            Connection { name: "intranet".into(), kind: "sharepoint".into(), options: self.options() };
+        self.connector.source(&connection, &self.context).await.unwrap()
+    }
+
+    /// Waits for something while time passes: whoever is told to wait by the service waits by the test's clock.
+    pub(super) async fn while_time_passes<T>(&self, doing: impl Future<Output = T>) -> T {
+        tokio::pin!(doing);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut doing => return done,
+                () = tokio::task::yield_now() => self.advance(Duration::from_millis(100)),
+            }
+        }
     }
 
     /// An empty list with a column of every supported kind.

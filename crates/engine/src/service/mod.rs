@@ -31,7 +31,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use syncline_connect::{registry::Caller, statements::Statements};
+use syncline_connect::{Source, registry::Caller, statements::Statements};
 use syncline_core::{
     chain::HttpCall, connection::Connection, counts::Counts, project::Project, report::Report, run::Phase,
     run::Status, sync::Sync,
@@ -86,6 +86,16 @@ pub trait Systems: Send + std::marker::Sync {
     /// # Errors
     /// [`Error::Definition`] with every problem, or [`Error::Connect`].
     async fn open(&self, project: &Project, sync: &Sync, caller: &Caller) -> Result<Flow, Error>;
+
+    /// Opens a connection for reading; `caller`: for whom.
+    ///
+    /// # Errors
+    /// Those of the connector; [`Kind::Definition`](syncline_connect::error::Kind) where it cannot be read.
+    async fn source(
+        &self,
+        connection: &Connection,
+        caller: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error>;
 
     /// Opens a connection for single statements.
     ///

@@ -4,6 +4,7 @@
 //! A row has a value in one column and null in the others, so that what is parked tells which value it was.
 
 mod columns;
+mod lists;
 mod table;
 mod world;
 
@@ -20,6 +21,7 @@ use syncline_core::{
     value::Value,
 };
 
+pub(crate) use self::world::sync;
 use self::{
     columns::{Column, MYSQL, POSTGRES, SQLITE},
     world::{End, Record, World, contents, load},

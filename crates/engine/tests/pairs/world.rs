@@ -219,7 +219,7 @@ pub(crate) async fn load(from: &End, stream: &str, to: &End, table: &str) -> BTr
     parked.into_iter().map(why).collect()
 }
 
-fn sync(stream: &str, table: &str) -> Sync {
+pub(crate) fn sync(stream: &str, table: &str) -> Sync {
     Sync {
         name: "pair".into(),
         from: From {

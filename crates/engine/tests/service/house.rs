@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use syncline_connect::{
+    Source,
     budget::Budgets,
     clock::Clock,
     registry::{Caller, Connector as _, Context},
@@ -241,6 +242,14 @@ impl Systems for Files {
         let (table, problems) = Table::open(sync.clone(), source, database).await?;
         let problems: Vec<Problem> = problems.into_iter().filter(|problem| !problem.warning).collect();
         table.map(Flow::Load).ok_or(Error::Definition { sync: sync.name.clone(), problems })
+    }
+
+    async fn source(
+        &self,
+        connection: &Connection,
+        _: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+        sqlite::Connector.source(connection, &self.context).await
     }
 
     async fn statements(

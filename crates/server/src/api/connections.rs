@@ -37,16 +37,16 @@ pub(crate) struct ConnectionShown {
 }
 
 /// What came of a test.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Tested {
     /// Whether it could be connected to and signed in.
-    ok: bool,
+    pub(crate) ok: bool,
     /// Seconds it took.
-    seconds: f64,
+    pub(crate) seconds: f64,
     /// Why it could not be.
-    error: Option<Fault>,
+    pub(crate) error: Option<Fault>,
     /// What to do.
-    hint: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl ConnectionShown {
@@ -91,9 +91,17 @@ async fn show(State(api): State<Api>, Path(name): Path<Name>) -> Answer<Connecti
     responses((status = 200, description = "What came of it", body = Tested),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn test(State(api): State<Api>, Path(name): Path<Name>) -> Answer<Tested> {
+    Ok(axum::Json(tested(&api, &name.0).await?))
+}
+
+/// What comes of a test of a connection.
+///
+/// # Errors
+/// There is no such connection, or too many tests are under way.
+pub(crate) async fn tested(api: &Api, name: &str) -> Result<Tested, Problem> {
     let served = api.served();
-    let connection = served.project.connection(&name.0);
-    let connection = connection.ok_or_else(|| Problem::missing("connection", format!("{:?}", name.0)))?;
+    let connection = served.project.connection(name);
+    let connection = connection.ok_or_else(|| Problem::missing("connection", format!("{name:?}")))?;
     let _place = api.look()?;
     let began = api.clock.elapsed();
     let ended = tokio::time::timeout(PROBE, api.systems.probe(connection)).await;
@@ -109,7 +117,7 @@ async fn test(State(api): State<Api>, Path(name): Path<Name>) -> Answer<Tested> 
             (Some(Fault { code: "too_slow".to_owned(), message }), None)
         }
     };
-    Ok(axum::Json(Tested { ok: error.is_none(), seconds, error, hint }))
+    Ok(Tested { ok: error.is_none(), seconds, error, hint })
 }
 
 impl Api {

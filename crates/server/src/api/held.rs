@@ -8,13 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Answer, Api,
+    Answer, Api, decisions,
     extract::{Id, Json, Name, Path, Query},
     page::{List, Page, PageParams},
-    parked::known,
-    problem::{Code, Problem, Sent},
+    problem::{Problem, Sent},
     shown::Changed,
 };
+use crate::auth::Caller;
 
 /// Most held deletes that are walked; what is behind them is seen by naming a sync.
 const WALKED_MAX: usize = 100_000;
@@ -112,26 +112,22 @@ fn place(held: &Held) -> Place {
 async fn approve(
     State(api): State<Api>,
     Path(sync): Path<Name>,
+    axum::Extension(caller): axum::Extension<Caller>,
     Json(approval): Json<Approval>,
 ) -> Answer<Approved> {
-    let ceiling = approval.max.0;
-    if ceiling == 0 {
-        return Err(Problem::new(Code::BadBody, "max is at least 1"));
-    }
-    known(&api, &sync.0).await?;
-    let now = api.clock.now();
-    let lease = api.store.claim(&sync.0, now).await?;
-    api.store.approve(&lease, ceiling, now).await?;
-    Ok(axum::Json(Approved { approved: ceiling }))
+    decisions::approve(&api, &sync.0, approval.max.0, &caller.name).await?;
+    Ok(axum::Json(Approved { approved: approval.max.0 }))
 }
 
 /// Keeps the records: they leave the ledger and Syncline never touches them again.
 #[utoipa::path(post, path = "/syncs/{sync}/held/reject", tag = "held", security(("token" = ["write"])), params(("sync" = Name, Path)),
     responses((status = 200, description = "They stay", body = Changed),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn reject(State(api): State<Api>, Path(sync): Path<Name>) -> Answer<Changed> {
-    known(&api, &sync.0).await?;
-    let lease = api.store.claim(&sync.0, api.clock.now()).await?;
-    let changed = api.store.reject(&lease).await?;
+async fn reject(
+    State(api): State<Api>,
+    Path(sync): Path<Name>,
+    axum::Extension(caller): axum::Extension<Caller>,
+) -> Answer<Changed> {
+    let changed = decisions::reject(&api, &sync.0, &caller.name).await?;
     Ok(axum::Json(Changed { changed }))
 }

@@ -11,8 +11,9 @@ mod backfills;
 mod board;
 mod chains;
 pub mod codes;
-mod connections;
+pub(crate) mod connections;
 mod cursors;
+pub(crate) mod decisions;
 pub mod definitions;
 mod drift;
 mod events;
@@ -21,16 +22,17 @@ pub(crate) mod guard;
 mod health;
 mod held;
 mod nodes;
-mod occurrences;
+pub(crate) mod occurrences;
 mod openapi;
 pub(crate) mod page;
 mod parked;
 mod plan;
 pub mod problem;
+mod records;
 mod runs;
 mod schedules;
 mod settings;
-mod shown;
+pub(crate) mod shown;
 mod stream;
 mod syncs;
 mod tokens;
@@ -155,6 +157,7 @@ fn open_router() -> OpenApiRouter<Api> {
         .merge(definitions::routes())
         .merge(plan::routes())
         .merge(drift::routes())
+        .merge(records::routes())
         .merge(cursors::routes())
         .merge(connections::routes())
         .merge(runs::routes())

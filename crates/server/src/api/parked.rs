@@ -9,12 +9,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Answer, Api,
+    Answer, Api, decisions,
     extract::{Given, Json, Name, Path, Query},
     page::{List, Page, PageParams},
     problem::{Code, Problem, Sent},
     shown::Changed,
 };
+use crate::auth::Caller;
 
 /// Most parked records that are walked; what is behind them is seen by naming a sync.
 const WALKED_MAX: usize = 100_000;
@@ -99,6 +100,10 @@ pub(crate) struct Dropped {
     /// Instead of identities: all of the sync.
     #[serde(default)]
     all: bool,
+    /// Why; kept with the event `parked.dropped`.
+    #[schema(max_length = 500)]
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 /// Parked records, the oldest first.
@@ -129,13 +134,11 @@ fn place(parked: &Parked) -> Place {
 async fn retry(
     State(api): State<Api>,
     Path(sync): Path<Name>,
+    axum::Extension(caller): axum::Extension<Caller>,
     Given(named): Given<Named>,
 ) -> Answer<Changed> {
     let identities = named.identities.as_deref().map(identities).transpose()?;
-    known(&api, &sync.0).await?;
-    let now = api.clock.now();
-    let lease = api.store.claim(&sync.0, now).await?;
-    let changed = api.store.retry_parked(&lease, identities.as_deref(), now).await?;
+    let changed = decisions::retry(&api, &sync.0, identities.as_deref(), &caller.name).await?;
     Ok(axum::Json(Changed { changed }))
 }
 
@@ -147,6 +150,7 @@ async fn retry(
 async fn forget(
     State(api): State<Api>,
     Path(sync): Path<Name>,
+    axum::Extension(caller): axum::Extension<Caller>,
     Json(dropped): Json<Dropped>,
 ) -> Answer<Changed> {
     let identities = match (&dropped.identities, dropped.all) {
@@ -154,9 +158,8 @@ async fn forget(
         (None, true) => None,
         _ => return Err(Problem::new(Code::BadBody, "name identities, or say \"all\": true")),
     };
-    known(&api, &sync.0).await?;
-    let lease = api.store.claim(&sync.0, api.clock.now()).await?;
-    let changed = api.store.drop_parked(&lease, identities.as_deref()).await?;
+    let reason = dropped.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+    let changed = decisions::forget(&api, &sync.0, identities.as_deref(), reason, &caller.name).await?;
     Ok(axum::Json(Changed { changed }))
 }
 

@@ -11,13 +11,18 @@
 //! Start reading at [`around`]; then [`overview`], the simplest page.
 
 mod assets;
+mod chains;
 mod chart;
 mod confirm;
+mod connections;
+mod events;
 mod fault;
 mod flash;
 mod form;
+mod held;
 mod layout;
 mod overview;
+mod parked;
 mod session;
 mod show;
 mod sign_in;
@@ -34,7 +39,10 @@ use axum::{
     routing::MethodRouter,
 };
 
-use self::{fault::Fault, session::{Sessions, Visitor}};
+use self::{
+    fault::Fault,
+    session::{Sessions, Visitor},
+};
 use crate::{
     api::{Api, problem::PROBLEM_JSON},
     auth::Scope,
@@ -58,6 +66,7 @@ pub(crate) struct Parts {
     /// Facts and doors.
     pub(crate) api: Api,
     sessions: Sessions,
+    tests: connections::Tests,
     /// Whether browsers reach us over TLS.
     secure: bool,
 }
@@ -87,9 +96,14 @@ impl<T: Template> IntoResponse for Page<T> {
 
 /// The API with the pages before it.
 pub(crate) fn around(api_router: Router, api: &Api, secure: bool) -> Router {
-    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), secure }));
+    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), tests: connections::Tests::default(), secure }));
     let pages = Router::new()
         .merge(overview::routes())
+        .merge(chains::routes())
+        .merge(connections::routes())
+        .merge(events::routes())
+        .merge(held::routes())
+        .merge(parked::routes())
         .merge(sign_in::ending())
         .route_layer(middleware::from_fn_with_state(ui.clone(), session::identify));
     Router::new()

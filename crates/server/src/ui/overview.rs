@@ -67,7 +67,8 @@ fn view(frame: Frame, standing: &Standing, text: &str, page: usize) -> Overview 
         standing.served.project.syncs.iter().map(|sync| (sync, level(standing, sync))).collect();
     let agree = all.iter().filter(|(_, level)| *level == Level::Healthy).count();
     let wanted = text.to_lowercase();
-    let mut found: Vec<_> = all.iter().filter(|(sync, _)| sync.name.to_lowercase().contains(&wanted)).collect();
+    let mut found: Vec<_> =
+        all.iter().filter(|(sync, _)| sync.name.to_lowercase().contains(&wanted)).collect();
     found.sort_by(|a, b| (Reverse(a.1), &a.0.name).cmp(&(Reverse(b.1), &b.0.name)));
     let pages = found.len().div_ceil(ROWS).max(1);
     let page = page.clamp(1, pages);
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn the_headline_answers_the_question() {
-        let said = [(0, 0), (1, 1), (14, 14), (13, 14), (9_998, 10_000)].map(|(agree, all)| headline(agree, all));
+        let said =
+            [(0, 0), (1, 1), (14, 14), (13, 14), (9_998, 10_000)].map(|(agree, all)| headline(agree, all));
         assert_eq!(
             said,
             [

@@ -2,7 +2,8 @@
 
 use jiff::{Timestamp, Unit};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use syncline_core::run::Status;
+use serde_json::Value as Json;
+use syncline_core::{run::Status, value::Value};
 use syncline_engine::service::health::Level;
 
 /// A part of a path that is not changed by encoding.
@@ -36,6 +37,24 @@ pub(crate) fn some(n: u64, one: &str, many: &str) -> String {
 /// A part of a path, such as the name of a sync.
 pub(crate) fn part(name: &str) -> String {
     utf8_percent_encode(name, PART).to_string()
+}
+
+/// A key as the page of a record reads it: the text of one column, a JSON list of several.
+pub(crate) fn key_text(key: &[Value<'_>]) -> String {
+    match key {
+        [Value::Text(text)] if !text.starts_with('[') => text.to_string(),
+        [one] => match one.to_json() {
+            Json::String(text) if !text.starts_with('[') => text,
+            Json::Number(number) => number.to_string(),
+            other => Json::Array(vec![other]).to_string(),
+        },
+        several => Json::Array(several.iter().map(Value::to_json).collect()).to_string(),
+    }
+}
+
+/// Where the story of a record is told.
+pub(crate) fn record_href(sync: &str, key: &str) -> String {
+    format!("/syncs/{}/record?key={}", part(sync), part(key))
 }
 
 /// `0.4 s`, `12 s`, `4 min 12 s`, `2 h 05 min`, `3 d 4 h`.
@@ -169,6 +188,16 @@ mod tests {
         let shown = [0, 999, 1000, 1_234_567, u64::MAX].map(count);
         assert_eq!(shown, ["0", "999", "1,000", "1,234,567", "18,446,744,073,709,551,615"]);
         assert_eq!([some(1, "run", "runs"), some(2000, "run", "runs")], ["1 run", "2,000 runs"]);
+    }
+
+    #[test]
+    fn keys_are_written_as_they_are_read() {
+        let text = |text: &'static str| Value::Text(text.into());
+        assert_eq!(key_text(&[text("P-1")]), "P-1");
+        assert_eq!(key_text(&[Value::Int64(7)]), "7");
+        assert_eq!(key_text(&[text("[x")]), r#"["[x"]"#);
+        assert_eq!(key_text(&[text("a"), Value::Int64(7)]), r#"["a",7]"#);
+        assert_eq!(record_href("a", "b c"), "/syncs/a/record?key=b%20c");
     }
 
     #[test]

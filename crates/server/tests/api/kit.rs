@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use syncline_connect::{
+    Source,
     budget::Budgets,
     clock::{Clock, SystemClock},
     registry::{Caller, Context, Registry},
@@ -348,6 +349,14 @@ impl Systems for Files {
             opened.await.map_err(|source| Error::Connect { doing: "opening".to_owned(), source })?;
         let (table, problems) = load::Table::open(sync.clone(), source, database).await?;
         table.map(Flow::Load).ok_or(Error::Definition { sync: sync.name.clone(), problems })
+    }
+
+    async fn source(
+        &self,
+        connection: &Connection,
+        _: &Caller,
+    ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
+        self.registry.of(connection)?.source(connection, &self.context).await
     }
 
     async fn statements(

@@ -7,5 +7,6 @@ mod describes;
 mod fuzz;
 mod kit;
 mod lists;
+mod records;
 mod resources;
 mod streams;

@@ -18,12 +18,12 @@ use syncline_store::{
 
 use super::kit::{Made, World, answer, now};
 
-async fn working() -> World {
+pub(super) async fn working() -> World {
     World::make(Made { works: true, ..Made::default() }).await
 }
 
 /// Starts a run and waits for its end; the number of the run.
-async fn ran(world: &World, sync: &str, body: Value) -> u64 {
+pub(super) async fn ran(world: &World, sync: &str, body: Value) -> u64 {
     let started = world.post(&format!("/api/v1/syncs/{sync}/runs"), body).await;
     let location = started.header("location").expect("where to look").to_owned();
     assert_eq!(started.ok(202)["subject"], json!({ "kind": "sync", "name": sync }));

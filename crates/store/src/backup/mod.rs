@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use crate::Error;
 
 /// Version of the tables; rises with the migrations. A copy of a later one is refused.
-pub(crate) const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 4;
 
 /// What is copied, in an order in which it can be written: what is referred to comes first. What is not here belongs to
 /// the processes of the moment (`lease`, `node`) or to the database (`tenant`, `refinery_schema_history`).
-pub(crate) const TABLES: [&str; 23] = [
+pub(crate) const TABLES: [&str; 24] = [
     "counter",
     "sync",
     "stream",
@@ -26,6 +26,7 @@ pub(crate) const TABLES: [&str; 23] = [
     "intent",
     "run",
     "run_stream",
+    "written",
     "parked",
     "held",
     "spent",

@@ -12,6 +12,7 @@ mod scratch;
 pub mod service;
 mod waiting;
 mod world;
+mod writes;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -75,6 +76,7 @@ cases! {
     runs {
         a_run_goes_from_running_to_its_end,
         runs_are_listed_newest_first,
+        runs_of_a_sync_are_those_of_its_partitions_too,
         an_account_that_does_not_close_is_refused,
         a_finished_run_takes_no_more_writes,
         old_runs_and_spent_units_are_forgotten,
@@ -100,6 +102,11 @@ cases! {
         a_move_is_half_done_before_it_is_closed,
         a_checkpoint_happens_whole_or_not_at_all,
         the_cursor_is_kept_and_reset,
+    }
+    writes {
+        what_was_written_is_told_newest_first,
+        writes_go_with_their_run,
+        a_refused_checkpoint_wrote_nothing,
     }
     waiting {
         parked_records_live_and_leave,

@@ -8,7 +8,7 @@ use syncline_core::{counts::Counts, cursor::Cursor, identity::Identity, mutant, 
 
 use super::{kept, ledger::Ledger, refused, storable};
 use crate::{
-    Checkpoint, Error, Held, Intent, IntentKind, Lease, NewRun, Parked, Run, RunEnd, RunId,
+    Checkpoint, Error, Held, Intent, IntentKind, Lease, NewRun, Parked, Run, RunEnd, RunId, Write, Written,
     rules::{self, FORGOTTEN_MAX, RUNS_KEPT, SPENT_KEPT},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct State {
     pub(super) syncs: BTreeMap<String, OfSync>,
     pub(super) runs: BTreeMap<RunId, Run>,
+    /// What each run wrote, in order.
+    writes: BTreeMap<RunId, Vec<(Identity, Write)>>,
     last_run: RunId,
     pub(super) last_seq: u64,
     pub(super) spent: BTreeMap<(String, Timestamp), u64>,
@@ -122,6 +124,7 @@ impl State {
             old.sort_unstable();
             for (_, id) in old.into_iter().take(FORGOTTEN_MAX) {
                 self.runs.remove(&id);
+                self.writes.remove(&id);
             }
         }
         if let Ok(before) = now.checked_sub(SPENT_KEPT) {
@@ -173,6 +176,7 @@ impl State {
             rules::storable_cursor(cursor).map_err(refused)?;
         }
         let spent = totals(&self.spent, checkpoint.spent, checkpoint.at)?;
+        let written = storable_writes(checkpoint.written, run, checkpoint.at)?;
         self.last_seq = sync.ledger.apply(checkpoint.ledger, run, self.last_seq)?;
 
         running.counts = checkpoint.counts;
@@ -196,7 +200,19 @@ impl State {
         }
         sync.cursor = checkpoint.cursor.or(sync.cursor.take());
         self.spent.extend(spent);
+        if !written.is_empty() {
+            self.writes.entry(run).or_default().extend(written);
+        }
         Ok(())
+    }
+
+    /// What was written to a record, the newest first.
+    pub(super) fn writes(&self, sync: &str, identity: Identity, limit: usize) -> Vec<Write> {
+        let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|run| run.sync == sync);
+        let runs = self.writes.iter().rev().filter(|(run, _)| of_sync(run));
+        let writes = runs.flat_map(|(_, writes)| writes.iter().rev());
+        let of_record = writes.filter(|(whose, _)| *whose == identity);
+        of_record.take(limit).map(|(_, write)| write.clone()).collect()
     }
 }
 
@@ -269,6 +285,20 @@ fn storable_held(held: Vec<Held>, lease: &Lease) -> Result<BTreeMap<Identity, He
         }
     }
     Ok(all)
+}
+
+fn storable_writes(
+    written: Vec<Written>,
+    run: RunId,
+    at: Timestamp,
+) -> Result<Vec<(Identity, Write)>, Error> {
+    let write = |Written { identity, kind, stream, record_id }| {
+        if record_id.is_empty() {
+            return Err(refused("a write to a record without an id"));
+        }
+        Ok((identity, Write { run, kind, stream, record_id, at: kept(at)? }))
+    };
+    written.into_iter().map(write).collect()
 }
 
 /// The new totals of the budgets of which units were spent.

@@ -7,7 +7,7 @@ use syncline_core::{cursor::Cursor, identity::Identity, run::Status, seen::Seen}
 use super::{MemoryStore, compare, ledger::Ledger, listing::Listing, state};
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
-    RunId, Scratch, Store, Waiting,
+    RunId, Scratch, Store, Waiting, Write,
 };
 
 #[async_trait]
@@ -55,6 +55,10 @@ impl Store for MemoryStore {
             let details = |identity| Some(ledger?.get(identity)?.details.as_ref().clone());
             identities.iter().map(details).collect()
         }))
+    }
+
+    async fn writes(&self, sync: &str, identity: Identity, limit: usize) -> Result<Vec<Write>, Error> {
+        Ok(self.read(|state| state.writes(sync, identity, limit)))
     }
 
     async fn known(&self, sync: &str) -> Result<Vec<(String, u64)>, Error> {

@@ -11,7 +11,7 @@ use super::{
     intents,
     lease::{self, Token},
     ledger::{self, Put},
-    parked, runs,
+    parked, runs, written,
 };
 use crate::{Checkpoint, Held, LedgerChange, RunId};
 
@@ -67,11 +67,13 @@ pub(super) async fn apply(
         LedgerChange::Remove(_) => None,
     });
     let in_held = checkpoint.held.iter().flatten().map(|held| held.stream.as_str());
-    let streams = ledger::stream_numbers(work, in_ledger.chain(in_held)).await?;
+    let in_written = checkpoint.written.iter().map(|written| written.stream.as_str());
+    let streams = ledger::stream_numbers(work, in_ledger.chain(in_held).chain(in_written)).await?;
     if let Some(held) = &checkpoint.held {
         replace_held(work, lease, claimed.sync, held, &streams).await?;
     }
     change_ledger(work, claimed.sync, run, checkpoint, &prepared, &streams).await?;
+    written::append(work, run, &checkpoint.written, checkpoint.at, &streams).await?;
     spend(work, &checkpoint.spent, checkpoint.at).await
 }
 

@@ -21,6 +21,7 @@ mod ledger;
 mod migrate;
 mod parked;
 mod runs;
+mod written;
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +40,7 @@ use self::{
 };
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
-    RunId, Scratch, Store, Turn, Waiting,
+    RunId, Scratch, Store, Turn, Waiting, Write,
     service::{HEARTBEAT, LEASE},
     sqlite::Listing,
 };
@@ -226,6 +227,10 @@ impl Store for PostgresStore {
 
     async fn details(&self, sync: &str, identities: &[Identity]) -> Result<Vec<Option<Details>>, Error> {
         reading!(self, work => ledger::details(&work, sync, identities))
+    }
+
+    async fn writes(&self, sync: &str, identity: Identity, limit: usize) -> Result<Vec<Write>, Error> {
+        reading!(self, work => written::list(&work, sync, identity, limit))
     }
 
     async fn known(&self, sync: &str) -> Result<Vec<(String, u64)>, Error> {

@@ -505,6 +505,21 @@ pub struct EventFilter {
     pub run: Option<RunId>,
 }
 
+/// Which events, for people who look for something.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventSearch {
+    /// About what.
+    pub filter: EventFilter,
+    /// With this in their kind, message or subject; letters of English count alike in both cases.
+    pub text: Option<String>,
+    /// Not before this.
+    pub since: Option<Timestamp>,
+    /// Not after this.
+    pub until: Option<Timestamp>,
+    /// With a lower number.
+    pub before: Option<u64>,
+}
+
 /// A token about to be added. The token itself is never stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewToken {

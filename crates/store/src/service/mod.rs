@@ -27,6 +27,20 @@ pub const LEASE: Duration = Duration::from_secs(30);
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Occurrences of one subject that wait at once, at most; further ones that people ask for are refused.
 pub const WAITING_MAX: usize = 10;
+/// Numbers of events that one search looks at.
+pub const SEARCHED_MAX: u64 = 50_000;
+
+/// The numbers that a search looks at, the first and one after the last; `range` is that of all events.
+pub(crate) fn searched(search: &EventSearch, (newest, oldest): (u64, u64)) -> std::ops::Range<u64> {
+    let end = search.before.unwrap_or(u64::MAX).min(newest.saturating_add(1));
+    end.saturating_sub(SEARCHED_MAX).max(oldest).min(end)..end
+}
+
+/// Where a search goes on that looked at `searched`, and found `found` of at most `limit`.
+pub(crate) fn go_on(searched: &std::ops::Range<u64>, oldest: u64, found: &[Event], limit: usize) -> Option<u64> {
+    let full = found.last().filter(|_| found.len() >= limit).map(|last| last.id);
+    Some(full.unwrap_or(searched.start)).filter(|before| *before > oldest)
+}
 
 /// Durable memory of a service. The promises of [`Store`] hold here too: every method that writes is one transaction;
 /// what is refused wrote nothing. Lists are bounded by their `limit`, newest first unless said otherwise, and are walked
@@ -209,6 +223,14 @@ pub trait ServiceStore: Store {
 
     /// Events after a number, oldest first.
     async fn events(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<Vec<Event>, Error>;
+
+    /// Events that are looked for, newest first, and the number to go on before; `None`: there are no more. Looks at no more
+    /// than [`SEARCHED_MAX`] numbers at once, so a page may be short, or empty, with more behind it.
+    async fn search_events(
+        &self,
+        search: &EventSearch,
+        limit: usize,
+    ) -> Result<(Vec<Event>, Option<u64>), Error>;
 
     /// The number of the newest event, 0 when there is none, and of the oldest that is kept. The newest is always kept.
     async fn event_range(&self) -> Result<(u64, u64), Error>;

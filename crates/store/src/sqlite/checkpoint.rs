@@ -9,7 +9,7 @@ use super::{
     intents,
     lease::{self, Token},
     ledger::{LedgerWriter, StreamNumbers},
-    parked, runs,
+    parked, runs, written,
 };
 use crate::{Checkpoint, Held, LedgerChange, RunId};
 
@@ -50,6 +50,7 @@ pub(super) fn apply(
         }
     }
     ledger.finish()?;
+    written::append(transaction, run, &checkpoint.written, checkpoint.at, &mut streams)?;
     intents::half_done(transaction, claimed.sync, &checkpoint.created)?;
     intents::close(transaction, claimed.sync, &checkpoint.closed)?;
 

@@ -22,6 +22,7 @@ mod runs;
 mod scratch;
 mod service;
 mod writer;
+mod written;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -39,7 +40,7 @@ use self::{
 };
 use crate::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, Lease, NewRun, Parked, Run, RunEnd,
-    RunId, Scratch, Store, Turn, Waiting,
+    RunId, Scratch, Store, Turn, Waiting, Write,
 };
 
 /// How to open a store.
@@ -147,6 +148,11 @@ impl Store for SqliteStore {
     async fn details(&self, sync: &str, identities: &[Identity]) -> Result<Vec<Option<Details>>, Error> {
         let (sync, identities) = (sync.to_owned(), identities.to_vec());
         self.connections.read(move |connection, _| ledger::details(connection, &sync, &identities)).await
+    }
+
+    async fn writes(&self, sync: &str, identity: Identity, limit: usize) -> Result<Vec<Write>, Error> {
+        let sync = sync.to_owned();
+        self.connections.view(move |connection| written::list(connection, &sync, identity, limit)).await
     }
 
     async fn known(&self, sync: &str) -> Result<Vec<(String, u64)>, Error> {

@@ -114,6 +114,7 @@ impl Contender {
             }
             Act::Find(identities) => told(store.find(sync, &identities).await),
             Act::Details(identities) => told(store.details(sync, &identities).await),
+            Act::Writes(identity, limit) => told(store.writes(sync, identity, limit).await),
             Act::Unseen(bits, after, limit) => told(store.unseen(sync, &seen(bits), after, limit).await),
             Act::Runs(is_one, status, limit) => told(store.runs(one(is_one), status, limit).await),
             Act::Parked(is_one, due, limit) => told(store.parked(one(is_one), due, limit).await),
@@ -183,6 +184,9 @@ async fn read_all(store: &dyn Store) -> String {
     for sync in SYNCS {
         lines.push(told(store.find(sync, &identities).await));
         lines.push(told(store.details(sync, &identities).await));
+        for identity in &identities {
+            lines.push(told(store.writes(sync, *identity, ALL).await));
+        }
         lines.push(told(store.known(sync).await));
         lines.push(told(store.unseen(sync, &Seen::default(), 0, ALL).await));
         lines.push(told(store.open_intents(sync).await));

@@ -9,6 +9,7 @@ use syncline_core::{
 };
 use syncline_store::{
     Drift, DriftKind, Fields, Held, Intent, IntentKind, KeyValues, LedgerChange, LedgerRow, Parked, Scratch,
+    WriteKind, Written,
 };
 
 pub(super) const PROCESSES: usize = 2;
@@ -144,6 +145,13 @@ impl Facts {
 
     pub(super) fn kind(&mut self) -> IntentKind {
         self.pick(&[IntentKind::Create, IntentKind::Update, IntentKind::Move, IntentKind::Delete])
+    }
+
+    /// Mostly of a record with an id.
+    pub(super) fn written(&mut self) -> Written {
+        let n = self.number();
+        let record_id = if self.one_in(90) { String::new() } else { n.to_string() };
+        Written { identity: identity(n), kind: self.pick(&WriteKind::ALL), stream: self.stream(), record_id }
     }
 
     /// Mostly possible.

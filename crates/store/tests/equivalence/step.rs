@@ -45,6 +45,7 @@ pub(super) enum Act {
     Compare(Vec<String>, usize),
     Find(Vec<Identity>),
     Details(Vec<Identity>),
+    Writes(Identity, usize),
     /// Seen numbers as bits, where to begin, how many.
     Unseen(u64, u64, usize),
     Runs(bool, Option<Status>, usize),

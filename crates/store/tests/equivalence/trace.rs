@@ -131,6 +131,7 @@ impl Maker {
             facts.several(2, |facts| (facts.stream(), facts.counts())).into_iter().collect();
         Checkpoint {
             ledger: facts.several(4, Facts::change),
+            written: facts.several(3, Facts::written),
             closed: facts.several(3, Facts::identity),
             created,
             parked: facts.several(2, |facts| facts.parked(sync)),
@@ -185,7 +186,7 @@ impl Maker {
 
     fn ask(&mut self, process: usize, sync: &'static str) {
         let facts = &mut self.facts;
-        let act = match facts.random.u8(..12) {
+        let act = match facts.random.u8(..13) {
             0 => Act::Find(facts.several(9, Facts::identity)),
             1 => Act::Details(facts.several(5, Facts::identity)),
             2 => Act::Unseen(facts.random.u64(..), facts.random.u64(..20), facts.limit()),
@@ -202,6 +203,7 @@ impl Maker {
             7 => Act::ScratchByStamp(facts.several(3, Facts::identity)),
             8 => Act::ScratchByNatural(NATURAL.to_vec()),
             9 => Act::Compare(STREAMS.map(str::to_owned).to_vec(), facts.limit()),
+            10 => Act::Writes(facts.identity(), facts.limit()),
             _ => Act::Everything,
         };
         self.step(process, sync, act);

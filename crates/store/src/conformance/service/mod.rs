@@ -103,6 +103,7 @@ cases! {
     records {
         definitions_keep_every_version,
         events_are_read_in_order,
+        events_are_searched_backwards,
         tokens_come_and_go,
         an_alert_is_swapped_by_who_saw_it,
         settings_are_kept,

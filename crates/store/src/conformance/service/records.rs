@@ -9,7 +9,7 @@ use super::{
     world::{at, projects, refused},
 };
 use crate::service::{
-    AlertState, Definition, DefinitionKind, EventFilter, NewDefinition, NewEvent, NewToken, Subject, Token,
+    AlertState, Definition, DefinitionKind, EventFilter, EventSearch, NewDefinition, NewEvent, NewToken, Subject, Token,
 };
 
 /// A definition of a sync; without a body, its removal.
@@ -72,6 +72,46 @@ pub(super) fn event(kind: &str, subject: Option<Subject>, seconds: i64) -> NewEv
         message: format!("{kind} happened"),
         data: serde_json::Value::Null,
     }
+}
+
+pub(super) async fn events_are_searched_backwards(place: Arc<dyn ServicePlace>) {
+    let store = place.open().await;
+    let none = store.search_events(&EventSearch::default(), 9).await.expect("search");
+    assert_eq!(none, (Vec::new(), None), "nothing happened yet");
+    let said = |kind: &str, second, message: &str| NewEvent {
+        message: message.to_owned(),
+        ..event(kind, Some(projects()), second)
+    };
+    let events = [
+        said("run.started", 1, "run 1 started"),
+        said("run.failed", 2, "run 1 failed: 100% of Größe_x"),
+        event("held.approved", Some(Subject::chain("nightly")), 3),
+        said("run.started", 4, "RUN 2 started"),
+    ];
+    store.append_events(&events).await.expect("append");
+    let look = async |search: EventSearch, limit| {
+        let (found, next) = store.search_events(&search, limit).await.expect("search");
+        (found.iter().map(|event| event.event.at).collect::<Vec<_>>(), next)
+    };
+    let text = |text: &str| EventSearch { text: Some(text.to_owned()), ..EventSearch::default() };
+    assert_eq!(look(EventSearch::default(), 9).await, (vec![at(4), at(3), at(2), at(1)], None));
+    let (first, next) = look(EventSearch::default(), 3).await;
+    assert_eq!(first, [at(4), at(3), at(2)]);
+    assert!(next.is_some(), "there is one more");
+    let rest = EventSearch { before: next, ..EventSearch::default() };
+    assert_eq!(look(rest, 3).await, (vec![at(1)], None));
+    assert_eq!(look(text("run 2"), 9).await.0, [at(4)], "in any case");
+    assert_eq!(look(text("NIGHTLY"), 9).await.0, [at(3)], "the subject too");
+    assert_eq!(look(text("run.f"), 9).await.0, [at(2)], "and the kind");
+    assert_eq!(look(text("100% of größe_x"), 9).await.0, [at(2)], "literally");
+    assert_eq!(look(text("1%a"), 9).await.0, []);
+    assert_eq!(look(text("GRÖSSE"), 9).await.0, []);
+    let between = EventSearch { since: Some(at(2)), until: Some(at(3)), ..EventSearch::default() };
+    assert_eq!(look(between, 9).await.0, [at(3), at(2)]);
+    let filter = EventFilter { kind: Some("run.".to_owned()), ..EventFilter::default() };
+    assert_eq!(look(EventSearch { filter, ..text("started") }, 9).await.0, [at(4), at(1)]);
+    let beyond = EventSearch { before: Some(u64::MAX), ..EventSearch::default() };
+    assert_eq!(look(beyond, 1).await.0, [at(4)]);
 }
 
 pub(super) async fn events_are_read_in_order(place: Arc<dyn ServicePlace>) {

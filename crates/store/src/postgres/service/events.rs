@@ -10,7 +10,7 @@ use super::{
     filter::{self, Filter},
     words,
 };
-use crate::service::{Event, EventFilter, NewEvent};
+use crate::service::{Event, EventFilter, EventSearch, NewEvent, go_on, searched};
 
 pub(super) async fn append(work: &Work<'_>, events: &[NewEvent]) -> Result<u64, Fault> {
     words::alone(work, "events").await?;
@@ -52,18 +52,44 @@ pub(super) async fn list(
     after: u64,
     limit: usize,
 ) -> Result<Vec<Event>, Fault> {
+    let filter = about(work, wanted).and("id > $$", Some(filter::number(after)));
+    filter.rows(work, SELECT, "id", limit).await?.iter().map(read).collect()
+}
+
+pub(super) async fn search(
+    work: &Work<'_>,
+    wanted: &EventSearch,
+    limit: usize,
+) -> Result<(Vec<Event>, Option<u64>), Fault> {
+    let range = range(work).await?;
+    let searched = searched(wanted, range);
+    let rows = about(work, &wanted.filter)
+        .and("id >= $$", Some(filter::number(searched.start)))
+        .and("id < $$", Some(filter::number(searched.end)))
+        .and("at >= $$", wanted.since.map(codec::time).transpose()?)
+        .and("at <= $$", wanted.until.map(codec::time).transpose()?)
+        .and(
+            // by the collation "C" only the letters of English have two cases, as in SQLite
+            "strpos(lower((kind || ' ' || coalesce(subject, '') || ' ' || message) COLLATE \"C\"), $$) > 0",
+            wanted.text.as_deref().map(str::to_ascii_lowercase),
+        )
+        .rows(work, SELECT, "id DESC", limit)
+        .await?;
+    let found: Vec<Event> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    let next = go_on(&searched, range.1, &found, limit);
+    Ok((found, next))
+}
+
+const SELECT: &str =
+    "SELECT id, at, kind, subject_kind, subject, run, correlation, message, data::text FROM event";
+
+fn about(work: &Work<'_>, wanted: &EventFilter) -> Filter {
     let subject = wanted.subject.as_ref();
-    let select =
-        "SELECT id, at, kind, subject_kind, subject, run, correlation, message, data::text FROM event";
-    let rows = Filter::of(work, "tenant")
+    Filter::of(work, "tenant")
         .and("subject_kind = $$", subject.map(|s| s.kind.as_str()))
         .and("subject = $$", subject.map(|s| s.name.clone()))
         .and("run = $$", wanted.run.map(filter::number))
         .and("starts_with(kind, $$)", wanted.kind.clone())
-        .and("id > $$", Some(filter::number(after)))
-        .rows(work, select, "id", limit)
-        .await?;
-    rows.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<Event, Fault> {

@@ -211,6 +211,14 @@ impl ServiceStore for PostgresStore {
         reading!(self, work => events::list(&work, filter, after, limit))
     }
 
+    async fn search_events(
+        &self,
+        search: &EventSearch,
+        limit: usize,
+    ) -> Result<(Vec<Event>, Option<u64>), Error> {
+        reading!(self, work => events::search(&work, search, limit))
+    }
+
     async fn event_range(&self) -> Result<(u64, u64), Error> {
         reading!(self, work => events::range(&work))
     }

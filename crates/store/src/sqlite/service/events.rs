@@ -8,7 +8,7 @@ use super::{
     filter::{self, Filter},
     words,
 };
-use crate::service::{Event, EventFilter, NewEvent};
+use crate::service::{Event, EventFilter, EventSearch, NewEvent, go_on, searched};
 
 pub(super) fn append(transaction: &Transaction<'_>, events: &[NewEvent]) -> Result<u64, Fault> {
     let mut insert = transaction.prepare_cached(
@@ -36,16 +36,43 @@ pub(super) fn list(
     after: u64,
     limit: usize,
 ) -> Result<Vec<Event>, Fault> {
+    rows(connection, about(wanted).and("id > ?", Some(filter::number(after))), "id", limit)
+}
+
+pub(super) fn search(
+    connection: &Connection,
+    wanted: &EventSearch,
+    limit: usize,
+) -> Result<(Vec<Event>, Option<u64>), Fault> {
+    let range = range(connection)?;
+    let searched = searched(wanted, range);
+    let filter = about(&wanted.filter)
+        .and("id >= ?", Some(filter::number(searched.start)))
+        .and("id < ?", Some(filter::number(searched.end)))
+        .and("at >= ?", wanted.since.map(codec::time_text).transpose()?)
+        .and("at <= ?", wanted.until.map(codec::time_text).transpose()?)
+        .and(
+            "instr(lower(kind || ' ' || coalesce(subject, '') || ' ' || message), ?) > 0",
+            wanted.text.as_deref().map(str::to_ascii_lowercase),
+        );
+    let found = rows(connection, filter, "id DESC", limit)?;
+    let next = go_on(&searched, range.1, &found, limit);
+    Ok((found, next))
+}
+
+fn about(wanted: &EventFilter) -> Filter {
     let subject = wanted.subject.as_ref();
-    let filter = Filter::default()
+    Filter::default()
         .and("subject_kind = ?", subject.map(|s| s.kind.as_str().to_owned()))
         .and("subject = ?", subject.map(|s| s.name.clone()))
         .and("run = ?", wanted.run.map(filter::number))
         .and("instr(kind, ?) = 1", wanted.kind.clone())
-        .and("id > ?", Some(filter::number(after)));
+}
+
+fn rows(connection: &Connection, filter: Filter, order: &str, limit: usize) -> Result<Vec<Event>, Fault> {
     let sql = format!(
         "SELECT id, at, kind, subject_kind, subject, run, correlation, message, data FROM event
-         {filter} ORDER BY id LIMIT ?"
+         {filter} ORDER BY {order} LIMIT ?"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(filter.values(limit)))?;

@@ -225,6 +225,15 @@ impl ServiceStore for SqliteStore {
         self.connections.view(move |connection| events::list(connection, &filter, after, limit)).await
     }
 
+    async fn search_events(
+        &self,
+        search: &EventSearch,
+        limit: usize,
+    ) -> Result<(Vec<Event>, Option<u64>), Error> {
+        let search = search.clone();
+        self.connections.view(move |connection| events::search(connection, &search, limit)).await
+    }
+
     async fn event_range(&self) -> Result<(u64, u64), Error> {
         self.connections.view(events::range).await
     }
