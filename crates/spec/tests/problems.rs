@@ -137,7 +137,7 @@ fn unknown_and_missing_keys() {
         &[
             r#"6:28: unknown key "tabel" in syncs.s.from; did you mean "table"?"#,
             r#"6:38: unknown key "cursr" in syncs.s.from; did you mean "cursor"?"#,
-            r#"6:48: unknown key "colour" in syncs.s.from; known keys: connection, table, query, mass_query, key, cursor, overlap, lag, tombstone, filter"#,
+            r#"6:48: unknown key "colour" in syncs.s.from; known keys: connection, table, query, resource, list, mass_query, key, cursor, overlap, lag, tombstone, filter"#,
         ],
     );
     check_sync(
