@@ -245,6 +245,10 @@ impl service::Systems for Serving {
         }
     }
 
+    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error> {
+        self.systems.database(connection).await
+    }
+
     async fn source(
         &self,
         connection: &Connection,

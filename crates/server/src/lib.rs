@@ -11,3 +11,4 @@ pub mod outside;
 pub mod serve;
 #[expect(dead_code, reason = "the base of pages that follow")]
 mod ui;
+pub mod users;

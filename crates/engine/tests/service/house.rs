@@ -244,6 +244,13 @@ impl Systems for Files {
         table.map(Flow::Load).ok_or(Error::Definition { sync: sync.name.clone(), problems })
     }
 
+    async fn database(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
+        sqlite::Connector.database(connection, &self.context).await
+    }
+
     async fn source(
         &self,
         connection: &Connection,
