@@ -167,6 +167,9 @@ pub(crate) struct PlanArgs {
     /// Exit with code 4 when there is something to do
     #[arg(long)]
     pub(crate) exit_code: bool,
+
+    #[command(flatten)]
+    pub(crate) whom: WhomArgs,
 }
 
 /// Bring the destinations into agreement with their sources
@@ -203,6 +206,22 @@ pub(crate) struct RunArgs {
     /// Only retry parked records that are due
     #[arg(long)]
     pub(crate) parked: bool,
+
+    #[command(flatten)]
+    pub(crate) whom: WhomArgs,
+}
+
+/// Which part of a sync, and for whom.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WhomArgs {
+    /// Value of a parameter of the sync; once for each
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+
+    /// File with the access token of the user for whom it is done; - reads the standard input. The token is handed on to the
+    /// system that is asked, and kept nowhere
+    #[arg(long, value_name = "FILE")]
+    pub(crate) user_token_file: Option<PathBuf>,
 }
 
 /// How things stand, from the store alone: works while the systems are away

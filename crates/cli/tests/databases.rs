@@ -49,6 +49,17 @@ impl Postgres {
         self.query_at(&self.url, sql)
     }
 
+    /// A connection that stays, so that a transaction can be left open.
+    pub(crate) fn session(&self) -> Session {
+        let runtime = runtime();
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client
+        });
+        Session { runtime, client }
+    }
+
     fn query_at(&self, url: &str, sql: &str) -> Rows {
         self.runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
@@ -67,6 +78,20 @@ impl Postgres {
             };
             answers.into_iter().filter_map(row).collect()
         })
+    }
+}
+
+/// A connection to a PostgreSQL database.
+pub(crate) struct Session {
+    runtime: Runtime,
+    client: tokio_postgres::Client,
+}
+
+impl Session {
+    pub(crate) fn execute(&self, sql: &str) {
+        self.runtime
+            .block_on(self.client.batch_execute(sql))
+            .unwrap_or_else(|error| panic!("{error:?}\nin {sql}"));
     }
 }
 

@@ -22,3 +22,4 @@ mod serve;
 mod stopping;
 mod tokens;
 mod trouble;
+mod webinars;

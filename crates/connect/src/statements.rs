@@ -1,9 +1,14 @@
 //! Single statements on a database, outside any sync: what steps, checks and reports need.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use async_trait::async_trait;
-use syncline_core::value::Value;
+use syncline_core::{
+    convert::convert,
+    placeholder::{Syntax, rendered},
+    schema::{Field, FieldType},
+    value::Value,
+};
 
 use crate::{Error, error::Kind};
 
@@ -32,6 +37,66 @@ pub trait Statements: Send + Sync {
     /// Reads rows, in a transaction that cannot write. More than `limit` rows, or more than [`BYTES_MAX`], are an error,
     /// not a cut.
     async fn query(&self, statement: &str, limit: usize, timeout: Duration) -> Result<Rows, Error>;
+
+    /// As [`query`](Self::query); the values of `:name` in the statement are bound, and have the types that the database gives
+    /// to their places.
+    ///
+    /// # Errors
+    /// Also [`Kind::Definition`] where the statement names a parameter that has no value.
+    async fn query_with(
+        &self,
+        statement: &str,
+        params: &Params,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Rows, Error>;
+}
+
+/// Values of parameters by name.
+pub type Params = BTreeMap<String, Value<'static>>;
+
+/// A statement with the database's own marks in the place of names, and the texts that are bound to them, in order.
+/// `database`: the name of its dialect.
+///
+/// # Errors
+/// [`Kind::Definition`]: a parameter has no value. It is named; values never are.
+pub(crate) fn bound(
+    statement: &str,
+    database: &str,
+    mark: impl Fn(usize) -> String,
+    params: &Params,
+) -> Result<(String, Vec<String>), Error> {
+    let (sql, names) = rendered(statement, Syntax::named(database), mark);
+    let value = |name: &str| {
+        let given = params.get(name).and_then(|value| bound_text(value, database));
+        given.ok_or_else(|| {
+            let known: Vec<_> = params.keys().map(String::as_str).collect();
+            let hint = match known.as_slice() {
+                [] => "no parameter has a value here".to_owned(),
+                known => format!("those that have one: {}", known.join(", ")),
+            };
+            Error::new(Kind::Definition, format!("there is no value for the parameter {name:?}")).hint(hint)
+        })
+    };
+    let values = names.into_iter().map(value).collect::<Result<_, _>>()?;
+    Ok((sql, values))
+}
+
+/// A value as the text that a database reads as one of its own; nothing for null and lists.
+fn bound_text(value: &Value<'static>, database: &str) -> Option<String> {
+    let text = match convert(value.clone(), &Field::new("", FieldType::Text, false)) {
+        Ok(Value::Text(text)) => text.into_owned(),
+        _ => return None,
+    };
+    match value {
+        // its times have no zone; sessions are in UTC
+        Value::Timestamp { .. } if matches!(database, "mysql" | "mariadb") => {
+            Some(text.trim_end_matches('Z').replacen('T', " ", 1))
+        }
+        // as loads store them
+        Value::Timestamp { .. } if database == "sqlite" => Some(text.replacen('T', " ", 1)),
+        _ => Some(text),
+    }
 }
 
 /// Work that ends with an error when it takes longer than `timeout`.
@@ -202,6 +267,34 @@ mod tests {
             "SET search_path = a",
         ] {
             assert!(!refused(statement), "{statement:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_bound_is_never_in_the_statement() {
+        let params = Params::from([
+            ("who".to_owned(), Value::Text("o'hara".into())),
+            ("run".to_owned(), Value::Int64(7)),
+            ("at".to_owned(), Value::Timestamp { micros: 1_769_854_625_500_000, zoned: true }),
+            ("none".to_owned(), Value::Null),
+        ]);
+        let of = |sql: &str, database: &str| bound(sql, database, |n| format!("${n}"), &params);
+        let (sql, values) = of("SELECT :who, :run, :who WHERE a::int = 1", "postgres").expect("values");
+        assert_eq!(sql, "SELECT $1, $2, $3 WHERE a::int = 1");
+        assert_eq!(values, ["o'hara", "7", "o'hara"]);
+        for (database, text) in [
+            ("postgres", "2026-01-31T10:17:05.500000Z"),
+            ("mysql", "2026-01-31 10:17:05.500000"),
+            ("sqlite", "2026-01-31 10:17:05.500000Z"),
+        ] {
+            assert_eq!(of(":at", database).expect("a time").1, [text], "{database}");
+        }
+        for sql in ["SELECT :nobody", "SELECT :none"] {
+            let error = of(sql, "postgres").expect_err("no value");
+            assert_eq!(error.kind, Kind::Definition);
+            let (message, hint) = (error.message, error.hint.unwrap_or_default());
+            assert!(message.contains(&sql[8..]) && hint.contains("at, none, run, who"), "{message} {hint}");
+            assert!(!message.contains("hara") && !hint.contains("hara"));
         }
     }
 

@@ -70,6 +70,29 @@ fn cast<'a>(value: Value<'a>, kind: &FieldType, limits: &Limits) -> Result<Value
     })
 }
 
+/// A text as a value of a kind: the value of a parameter, which is always given as text. `None`: it is none of this kind.
+pub fn from_text(text: &str, kind: &FieldType) -> Option<Value<'static>> {
+    let trimmed = text.trim();
+    Some(match kind {
+        FieldType::Text => Value::Text(Cow::Owned(text.to_owned())),
+        FieldType::Int64 => Value::Int64(trimmed.parse().ok()?),
+        FieldType::Decimal { .. } => {
+            let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+            let (whole, fraction) = trimmed.split_once('.').unwrap_or((trimmed, "0"));
+            let whole = whole.strip_prefix('-').unwrap_or(whole);
+            let is_decimal = !whole.is_empty() && !fraction.is_empty() && digits(whole) && digits(fraction);
+            is_decimal.then(|| Value::Decimal(Cow::Owned(trimmed.to_owned())))?
+        }
+        FieldType::Boolean => Value::Boolean(trimmed.parse().ok()?),
+        FieldType::Uuid => Value::Uuid(trimmed.parse::<uuid::Uuid>().ok()?.into_bytes()),
+        FieldType::Date => Value::Date(time::parse_date(trimmed)?),
+        FieldType::Timestamp { zoned } => {
+            Value::Timestamp { micros: to_micros(&Value::Text(Cow::Borrowed(trimmed)))?, zoned: *zoned }
+        }
+        _ => return None,
+    })
+}
+
 fn to_text(value: Value<'_>) -> Result<Value<'_>, String> {
     Ok(Value::Text(match value {
         Value::Text(v) | Value::Json(v) | Value::Decimal(v) => v,

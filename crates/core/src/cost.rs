@@ -13,6 +13,8 @@ use cel::{
 };
 use regex::{Error as PatternError, RegexBuilder};
 
+use crate::functions;
+
 /// Most work on one record. A unit is one node evaluated, or [`UNIT_BYTES`] made or looked at; ten million are about a
 /// second.
 pub(crate) const WORK_MAX: f64 = 10_000_000.0;
@@ -264,6 +266,10 @@ impl<'e> Estimate<'e> {
             "split" => (0.0, split(at(0), operands.get(1).copied())),
             "join" => (0.0, Size::any(at(0).bytes + at(0).items * at(1).bytes)),
             "format" => (0.0, Size::any(at(0).bytes + 32.0 * at(1).bytes + TEXT_OF_SCALAR * at(1).items)),
+            // The longest that a character becomes is twice, or three times its bytes.
+            "lower" => (0.0, Size::any(2.0 * seen)),
+            "nfc" => (0.0, Size::any(3.0 * seen)),
+            "email" | "domain" => (0.0, Size::text(functions::RESULT_MAX)),
             "quote" | "string" => (0.0, Size::any(TEXT_OF_SCALAR + 8.0 * seen)),
             // They compare at every place of the text.
             "indexOf" | "lastIndexOf" => (at(0).bytes * at(1).bytes / UNIT_BYTES, Size::SCALAR),
@@ -402,6 +408,8 @@ mod tests {
     fn functions_that_make_more_than_they_are_given() {
         for source in [
             "text.replace('', text)",
+            "lower('ȺȺȺȺ' + text)",
+            "nfc('\u{1D160}\u{1D160}\u{1D160}\u{1D160}\u{1D160}' + text)",
             "text.replace('e', text + text)",
             "text.replace(string(number), text) + text",
             "text.split('').join(text)",

@@ -13,7 +13,7 @@ use cel::{
 
 use crate::{
     cost::{self, Cost, Size},
-    infer,
+    functions, infer,
     schema::FieldType,
     time,
     value::Value,
@@ -26,10 +26,14 @@ pub const LENGTH_MAX: usize = 4096;
 /// Longest list a comprehension may walk; a record with a longer one is an error on that record.
 const LIST_MAX: usize = 10_000;
 
+/// Stands for the column in an expression of [`Expr::transform`].
+const STAND_IN: &str = "value";
+
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
     env.add_extension(extensions::strings)
         .expect("the strings extension does not clash with the standard library");
+    env.add_extension(functions::extension).expect("our functions have names of their own");
     Arc::new(env)
 });
 
@@ -39,6 +43,8 @@ pub struct Expr {
     text: String,
     program: Arc<Program>,
     variables: Vec<String>,
+    /// The column that [`STAND_IN`] stands for; its name need not be one that an expression can have.
+    column: Option<String>,
     /// Compiled sizes of the patterns that are written down.
     patterns: Arc<BTreeMap<String, usize>>,
     /// Whether its work must be estimated on every record.
@@ -85,10 +91,29 @@ impl Expr {
         Ok(Self {
             text: text.to_owned(),
             variables: variables.into_iter().collect(),
+            column: None,
             patterns: Arc::new(patterns(&program)?),
             can_grow: cost::can_grow(program.expression()),
             program: Arc::new(program),
         })
+    }
+
+    /// What [`TRANSFORMS`](functions::TRANSFORMS), the first innermost, make of a column, whatever the name of it looks like.
+    ///
+    /// # Errors
+    /// As [`Expr::compile`].
+    pub fn transform(column: &str, functions: &[&str]) -> Result<Self, CompileError> {
+        let of =
+            |inner: &str| functions.iter().fold(inner.to_owned(), |inner, name| format!("{name}({inner})"));
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let text = if column.chars().all(plain) { of(column) } else { of(&format!("`{column}`")) };
+        let compiled = Self::compile(&of(STAND_IN))?;
+        Ok(Self { text, variables: vec![column.to_owned()], column: Some(column.to_owned()), ..compiled })
+    }
+
+    /// The column that a variable of the program stands for.
+    fn column_of<'n>(&'n self, variable: &'n str) -> &'n str {
+        self.column.as_deref().unwrap_or(variable)
     }
 
     /// The expression as written.
@@ -103,7 +128,7 @@ impl Expr {
 
     /// The type of its value, as far as its text and the types of its variables tell; `None`: it may be any.
     pub fn kind(&self, column: impl Fn(&str) -> Option<FieldType>) -> Option<FieldType> {
-        infer::kind(self.program.expression(), &column)
+        infer::kind(self.program.expression(), &|name| column(self.column_of(name)))
     }
 
     /// Evaluates over a record: `column` gives the value of a variable.
@@ -116,7 +141,8 @@ impl Expr {
         let mut context = Context::with_env(Arc::clone(&ENV));
         for name in &self.variables {
             let value = to_cel(&column(name)).map_err(|why| format!("`{name}`: {why}"))?;
-            context.add_variable_from_value(name.as_str(), value);
+            let variable = if self.column.is_some() { STAND_IN } else { name };
+            context.add_variable_from_value(variable, value);
         }
         let result = self.program.execute(&context).map_err(|e| self.explain(&e, &column))?;
         from_cel(&result)
@@ -135,7 +161,7 @@ impl Expr {
 
     /// An upper bound on what evaluating it over this record takes and makes.
     pub(crate) fn cost<'a>(&self, column: &impl Fn(&str) -> Value<'a>) -> Cost {
-        let variable = |name: &str| size(&column(name));
+        let variable = |name: &str| size(&column(self.column_of(name)));
         let pattern = |text: &str| self.patterns.get(text).copied();
         cost::estimate(self.program.expression(), &variable, &pattern)
     }
@@ -345,6 +371,24 @@ mod tests {
         let error = eval("nothing.lowerAscii()").unwrap_err();
         assert!(error.contains("null here: nothing"), "{error}");
         assert!(Expr::compile("n").unwrap().test(record).unwrap_err().contains("int64, not true or false"));
+    }
+
+    #[test]
+    fn transforms_of_any_column() {
+        let expr = Expr::transform("owner_email", &["trim", "lower"]).unwrap();
+        assert_eq!(
+            (expr.text(), expr.variables()),
+            ("lower(trim(owner_email))", &["owner_email".to_owned()][..])
+        );
+        assert_eq!(expr.evaluate(record), Ok(Value::Text("ann@contoso.com".into())));
+        let odd = |name: &str| if name == "E-mail of owner" { record("owner_email") } else { Value::Null };
+        let expr = Expr::transform("E-mail of owner", &["domain"]).unwrap();
+        assert_eq!(expr.text(), "domain(`E-mail of owner`)");
+        assert_eq!(expr.evaluate(odd), Ok(Value::Text("contoso.com".into())));
+        assert_eq!(expr.kind(|_| None), Some(FieldType::Text));
+        let expr = Expr::transform("n", &["email"]).unwrap();
+        assert!(expr.evaluate(record).unwrap_err().contains("types do not fit"));
+        assert_eq!(Expr::transform("nothing", &["lower"]).unwrap().evaluate(record), Ok(Value::Null));
     }
 
     #[test]

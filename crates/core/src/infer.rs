@@ -5,7 +5,7 @@ use cel::{
     common::ast::{CallExpr, Expr as Ast, LiteralValue},
 };
 
-use crate::schema::FieldType;
+use crate::{functions, schema::FieldType};
 
 /// The type of `expr`, where `column` gives the types of its variables; `None`: it may be any.
 pub(crate) fn kind(expr: &IdedExpr, column: &dyn Fn(&str) -> Option<FieldType>) -> Option<FieldType> {
@@ -25,12 +25,13 @@ fn of_call(call: &CallExpr, column: &dyn Fn(&str) -> Option<FieldType>) -> Optio
     let argument = |n: usize| call.args.get(n).and_then(|a| kind(a, column));
     match call.func_name.as_str() {
         "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" | "_&&_" | "_||_" | "!_" | "@in" | "contains"
-        | "startsWith" | "endsWith" | "matches" | "bool" => Some(FieldType::Boolean),
+        | "startsWith" | "endsWith" | "matches" | "bool" | "is_email" => Some(FieldType::Boolean),
         "size" | "int" | "uint" | "indexOf" | "lastIndexOf" | "getFullYear" | "getMonth" | "getDate"
         | "getDayOfMonth" | "getHours" | "getMinutes" | "getSeconds" => Some(FieldType::Int64),
         "double" => Some(FieldType::Float64),
         "string" | "upperAscii" | "lowerAscii" | "trim" | "replace" | "substring" | "charAt" | "join"
         | "format" | "quote" | "reverse" => Some(FieldType::Text),
+        name if functions::gives_text(name) => Some(FieldType::Text),
         "timestamp" => Some(FieldType::Timestamp { zoned: true }),
         "_?_:_" => {
             let (yes, no) = (argument(1), argument(2));

@@ -64,6 +64,16 @@ pub enum Error {
         /// A column of the key that is computed, or another part of the definition.
         column: String,
     },
+    /// The run's parameters do not fit the sync; nothing was opened, read or written.
+    #[error("sync {sync:?} {problem}")]
+    Params {
+        /// The sync.
+        sync: String,
+        /// What is missing or unknown; no value is named.
+        problem: String,
+        /// The parameters that it has.
+        params: Vec<String>,
+    },
     /// A part of the work ended without an answer: a fault in Syncline itself.
     #[error("a part of the work ended early; nothing was committed; please report this as a bug")]
     Interrupted,
@@ -92,6 +102,11 @@ impl Error {
         Self::Connect { doing: "going on".into(), source }
     }
 
+    /// Whether the source does not know the position any more from which it was to tell changes.
+    pub(crate) fn position_lost(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if source.kind == syncline_connect::error::Kind::PositionLost)
+    }
+
     /// Stable code that is stored with the run.
     pub fn code(&self) -> &'static str {
         match self {
@@ -104,6 +119,7 @@ impl Error {
             Self::TooManyParked { .. } => "too_many_parked",
             Self::Held { .. } => "held",
             Self::Incomparable { .. } => "incomparable",
+            Self::Params { .. } => "params",
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",
         }
@@ -143,6 +159,10 @@ impl Error {
             Self::Incomparable { .. } => {
                 Some("a full run loads everything again; with write: mirror it also removes what is gone".into())
             }
+            Self::Params { params, .. } if params.is_empty() => {
+                Some("this sync has no parameters of its own; one that names owner is run with a user's token".into())
+            }
+            Self::Params { params, .. } => Some(format!("its parameters: {}", params.join(", "))),
             Self::Miscounted { .. } => Some("run again; the staging table is left for the next load to remove".into()),
             Self::Store(_) | Self::Unbalanced { .. } | Self::Interrupted | Self::Cancelled => None,
         }

@@ -25,6 +25,7 @@ pub mod run;
 pub mod sample;
 pub mod service;
 pub mod story;
+mod units;
 pub mod verify;
 mod writer;
 

@@ -18,8 +18,9 @@ use crate::{
     deletes::{self, Judgement},
     planner::{BatchPlan, Outcome, Planner, Step, Work, label},
     progress::{Event, Observer},
-    read::ReadAhead,
-    reading, recover,
+    read::{End, ReadAhead},
+    reading::{self, Reading},
+    recover,
     run::{Options, PARKED_MAX, is_due},
     writer::Writer,
 };
@@ -136,18 +137,20 @@ pub async fn plan(
     drafting.planner.made = (!bound.mapping.key_is_total).then(BTreeSet::new);
     drafting.planner.seen = (reading.mode == Mode::Full).then(Seen::default);
     observer.event(&Event::Phase { phase: Phase::Plan });
-    let doing = format!("reading {:?}", bound.sync.from.stream);
-    let request = bound.read(reading.mode, reading.from.clone());
-    let listing = bound.source.read(request).await.map_err(Error::connect(doing.clone()))?;
-    let mut listing = ReadAhead::start(listing);
-    let mut listed = 0;
-    while let Some(batch) = listing.next().await.map_err(Error::connect(doing.clone()))? {
-        listed += batch.len() as u64;
-        drafting.summary.read += batch.len() as u64;
-        let planned = drafting.planner.batch(&batch).await?;
-        drafting.tell(planned);
+    let (listed, end) = match drafting.read(&reading).await {
+        Err(error) if error.position_lost() && reading.mode == Mode::Incremental => {
+            let whole = reading::lost();
+            (drafting.summary.mode, drafting.summary.reason) = ("full".into(), whole.reason.clone());
+            drafting.planner.full = true;
+            drafting.planner.seen = Some(Seen::default());
+            drafting.read(&whole).await?
+        }
+        read => read?,
+    };
+    match end.shortfall {
+        Some(why) => drafting.summary.notes.push(format!("nothing is said to be gone: {why}")),
+        None => drafting.absent(listed).await?,
     }
-    drafting.absent(listed).await?;
     if drafting.planner.contact {
         drafting.strangers().await?;
     }
@@ -169,6 +172,22 @@ struct Drafting<'a> {
 }
 
 impl Drafting<'_> {
+    /// Plans every record of the listing. Returns how many it showed, and what it told at its end.
+    async fn read(&mut self, reading: &Reading) -> Result<(u64, End), Error> {
+        let doing = format!("reading {:?}", self.bound.sync.from.stream);
+        let request = self.bound.read(reading.mode, reading.from.clone());
+        let listing = self.bound.source.read(request).await.map_err(Error::connect(doing.clone()))?;
+        let mut listing = ReadAhead::start(listing);
+        let mut listed = 0;
+        while let Some(batch) = listing.next().await.map_err(Error::connect(doing.clone()))? {
+            listed += batch.len() as u64;
+            self.summary.read += batch.len() as u64;
+            let planned = self.planner.batch(&batch).await?;
+            self.tell(planned);
+        }
+        Ok((listed, listing.finish().await))
+    }
+
     /// What recovery would find, kept on top of the ledger instead of in it.
     async fn resolve(&mut self) -> Result<(), Error> {
         let mut writer = Writer::new(self.engine, self.bound, None);

@@ -8,10 +8,19 @@ use tokio::{sync::mpsc, task::JoinHandle};
 /// most three are in memory.
 const AHEAD: usize = 1;
 
+/// What a complete listing tells at its end.
+#[derive(Debug, Default)]
+pub(crate) struct End {
+    /// Where an incremental read may start ([`Reader::resume`]).
+    pub(crate) resume: Option<Position>,
+    /// Why it is not the whole ([`Reader::shortfall`]).
+    pub(crate) shortfall: Option<String>,
+}
+
 /// A listing that reads one batch ahead on its own task.
 pub(crate) struct ReadAhead {
     batches: mpsc::Receiver<Result<Batch, Error>>,
-    task: JoinHandle<Option<Position>>,
+    task: JoinHandle<End>,
 }
 
 impl ReadAhead {
@@ -23,12 +32,12 @@ impl ReadAhead {
             loop {
                 let batch = match reader.next().await {
                     Ok(Some(batch)) => Ok(batch),
-                    Ok(None) => return reader.resume(),
+                    Ok(None) => return End { resume: reader.resume(), shortfall: reader.shortfall() },
                     Err(error) => Err(error),
                 };
                 let over = batch.is_err();
                 if sender.send(batch).await.is_err() || over {
-                    return None;
+                    return End::default();
                 }
             }
         });
@@ -43,9 +52,9 @@ impl ReadAhead {
         }
     }
 
-    /// After the last batch: where an incremental read may start ([`Reader::resume`]).
-    pub(crate) async fn finish(mut self) -> Option<Position> {
-        (&mut self.task).await.ok().flatten()
+    /// After the last batch.
+    pub(crate) async fn finish(mut self) -> End {
+        (&mut self.task).await.unwrap_or_default()
     }
 }
 

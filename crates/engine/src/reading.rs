@@ -15,6 +15,14 @@ pub(crate) struct Reading {
     pub contact: bool,
 }
 
+/// Why a run reads everything when its source forgot where it was.
+pub(crate) const POSITION_LOST: &str = "the source does not know the position any more: everything is read";
+
+/// Everything, because the source forgot the position.
+pub(crate) fn lost() -> Reading {
+    Reading { mode: Mode::Full, reason: Some(POSITION_LOST.to_owned()), from: None, contact: false }
+}
+
 /// Decides what a run reads: pure. `fingerprint` is that of the definition as it is now.
 ///
 /// The destination is matched first as long as there is no cursor, that is until a full run has come to its end: a ledger that

@@ -9,6 +9,7 @@ use syncline_core::{
     failpoint,
     identity::Identity,
     mutant,
+    partition::Partition,
     run::{Phase, Status},
     seen::Seen,
     sync::{Mode, OnEdit},
@@ -24,9 +25,10 @@ use crate::{
     load::range::Reached,
     planner::{BatchPlan, Planner, Step, Work},
     progress::{Event, Observer},
-    read::ReadAhead,
+    read::{self, ReadAhead},
     reading::{self, Reading},
     recover,
+    units::{restore_budgets, spent},
     writer::{End, Left, Writer, conflict},
 };
 
@@ -60,8 +62,14 @@ pub struct Report {
 }
 
 /// What a run is part of, with what it reads and writes.
-pub(crate) fn about(sync: &syncline_core::sync::Sync, given: &About) -> About {
-    About { source: Some(sync.from.connection.clone()), table: Some(sync.to.stream.clone()), ..given.clone() }
+pub(crate) fn about(sync: &syncline_core::sync::Sync, given: &About, partition: &Partition) -> About {
+    About {
+        source: Some(sync.from.connection.clone()),
+        table: Some(sync.to.stream.clone()),
+        owner: partition.owner.clone(),
+        params: partition.params.clone(),
+        ..given.clone()
+    }
 }
 
 /// Runs a sync once. `cancel` turning true stops it after the batch in hand.
@@ -85,7 +93,7 @@ pub async fn run(
     let new = NewRun {
         mode: reading.mode,
         reason: reading.reason.clone(),
-        about: about(&bound.sync, &options.about),
+        about: about(&bound.sync, &options.about, &Partition::default()),
         at: engine.clock.now(),
     };
     let run = engine.store.start_run(&lease, new).await?;
@@ -110,6 +118,7 @@ pub async fn run(
         read: 0,
         held: Vec::new(),
         pending: Vec::new(),
+        notes: Vec::new(),
     };
     let result = session.execute(options, &reading, parked).await;
     session.close(result, engine.clock.elapsed() - started).await
@@ -120,21 +129,6 @@ pub(crate) fn mode_word(mode: Mode) -> &'static str {
         Mode::Full => "full",
         Mode::Incremental => "incremental",
     }
-}
-
-/// Units that earlier processes spent still count.
-async fn restore_budgets(engine: &Engine) -> Result<(), Error> {
-    let now = engine.clock.now();
-    for budget in engine.budgets.all() {
-        if !budget.first_use() {
-            continue;
-        }
-        let since = now.checked_sub(jiff::SignedDuration::from_hours(24)).unwrap_or(now);
-        for (at, units) in engine.store.spent(budget.name(), since).await? {
-            budget.restore(units, Duration::try_from(now.duration_since(at)).unwrap_or_default());
-        }
-    }
-    Ok(())
 }
 
 /// A run in progress.
@@ -153,6 +147,8 @@ pub(crate) struct Session<'a> {
     /// Deletes that wait for approval because of this run.
     pub(crate) held: Vec<Held>,
     pending: Vec<Work>,
+    /// What was found out on the way and is kept with the run.
+    notes: Vec<String>,
 }
 
 impl Session<'_> {
@@ -184,9 +180,22 @@ impl Session<'_> {
         if reading.mode == Mode::Full {
             self.planner.seen = Some(Seen::default());
         }
-        let (listed, resume) = self.read(reading).await?;
+        let (reading, (listed, end)) = match self.read(reading).await {
+            Err(error) if error.position_lost() && reading.mode == Mode::Incremental => {
+                let whole = reading::lost();
+                self.tell(reading::POSITION_LOST.to_owned());
+                self.planner.full = true;
+                self.planner.seen = Some(Seen::default());
+                let read = self.read(&whole).await?;
+                (whole, read)
+            }
+            read => (reading.clone(), read?),
+        };
         self.phase(Phase::Finish);
-        if reading.mode == Mode::Full {
+        if let Some(why) = end.shortfall {
+            self.tell(format!("nothing is said to be gone: {why}"));
+            self.keep_held().await?;
+        } else if reading.mode == Mode::Full {
             self.delete_absent(listed).await?;
             self.forget_absent_parked();
         } else {
@@ -196,8 +205,10 @@ impl Session<'_> {
             self.report_strangers().await?;
         }
         failpoint!("engine.cursor.before", Error::failpoint);
-        let cursor = (reading.mode == Mode::Full)
-            .then(|| Cursor { position: resume, fingerprint: self.bound.sync.fingerprint() });
+        // a token of the source moves at the end of incremental runs, too: records have no positions of their own
+        let told = self.bound.stream.tells_changes && end.resume.is_some();
+        let cursor = (reading.mode == Mode::Full || told)
+            .then(|| Cursor { position: end.resume, fingerprint: self.bound.sync.fingerprint() });
         self.checkpoint(cursor).await
     }
 
@@ -267,8 +278,8 @@ impl Session<'_> {
         self.flush(None).await
     }
 
-    /// Reads the listing to its end. Returns how many records it showed, and where an incremental read may start.
-    async fn read(&mut self, reading: &Reading) -> Result<(u64, Option<Position>), Error> {
+    /// Reads the listing to its end. Returns how many records it showed, and what it told then.
+    async fn read(&mut self, reading: &Reading) -> Result<(u64, read::End), Error> {
         let doing = format!("reading {:?}", self.bound.sync.from.stream);
         let request = self.bound.read(reading.mode, reading.from.clone());
         let listing = self.bound.source.read(request).await.map_err(Error::connect(doing.clone()))?;
@@ -303,8 +314,10 @@ impl Session<'_> {
             }
             self.observer.event(&Event::Progress { counts: self.account.totals() });
         }
-        let resume = Position::after_full(listing.finish().await, highest);
-        Ok((listed, if mutant!(CursorAboveBound) { resume.map(above) } else { resume }))
+        let end = listing.finish().await;
+        let resume = Position::after_full(end.resume, highest);
+        let resume = if mutant!(CursorAboveBound) { resume.map(above) } else { resume };
+        Ok((listed, read::End { resume, ..end }))
     }
 
     fn cursor(&self, position: Position) -> Cursor {
@@ -490,6 +503,12 @@ impl Session<'_> {
         self.observer.event(&Event::Phase { phase });
     }
 
+    /// A note that is kept with the run.
+    fn tell(&mut self, text: String) {
+        self.note(text.clone());
+        self.notes.push(text);
+    }
+
     pub(crate) fn note(&self, text: String) {
         self.observer.event(&Event::Note { text });
     }
@@ -514,7 +533,7 @@ impl Session<'_> {
             counts,
             by_stream: std::mem::take(&mut self.account.by_stream),
             error: error.as_ref().map(|e| (e.code().to_owned(), e.chain())),
-            notes: self.bound.notes.clone(),
+            notes: self.bound.notes.iter().cloned().chain(std::mem::take(&mut self.notes)).collect(),
             at: self.engine.clock.now(),
         };
         self.writer.settle().await;
@@ -533,12 +552,6 @@ impl Session<'_> {
             (error, _) => Ok(Report { run: self.run, status, counts, error, reached: None }),
         }
     }
-}
-
-/// Units spent since the last call, by budget.
-pub(crate) fn spent(engine: &Engine) -> Vec<(String, u64)> {
-    let budgets = engine.budgets.all();
-    budgets.iter().map(|b| (b.name().to_owned(), b.take_unsaved())).filter(|(_, units)| *units > 0).collect()
 }
 
 fn intent(work: &Work) -> Intent {

@@ -229,6 +229,8 @@ fn map(table: &Table, batch: &Batch) -> Result<Option<BTreeMap<String, Value<'st
         let value = match &loaded.from {
             From::Column(name) => column(name).into_owned(),
             From::Expression(expr) => expr.evaluate(column)?,
+            // No run gave it a value.
+            From::Param(_) => Value::Null,
         };
         let value = if value.is_null() { loaded.default.clone().unwrap_or(Value::Null) } else { value };
         row.insert(loaded.column.name.clone(), value);

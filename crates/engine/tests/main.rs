@@ -7,6 +7,7 @@ mod contact;
 mod deletes;
 mod faults;
 mod pairs;
+mod parts;
 mod records;
 mod refusals;
 mod service;

@@ -106,7 +106,7 @@ fn does(reader: &mut Reader<'_>, step: &Record<'_>, kind: &str, names: &Names<'_
     let spot = step.get(kind)?;
     Some(match kind {
         "sync" => {
-            let sync = names.sync(reader, step, "sync");
+            let sync = names.sync_of_step(reader, step);
             let mode = step.word(reader, "mode").map(|word| match word {
                 "full" => Mode::Full,
                 _ => Mode::Incremental,

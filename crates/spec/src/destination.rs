@@ -35,7 +35,7 @@ impl Destination<'_> {
         self.0.is_some_and(|c| c.loads && !c.writes.contains(&Write::Upsert))
     }
 
-    fn type_name(self) -> &'static str {
+    pub(crate) fn type_name(self) -> &'static str {
         self.0.map_or("", |c| c.name)
     }
 

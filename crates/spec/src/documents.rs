@@ -16,6 +16,7 @@ use crate::{
     chains,
     connections::{NAMED_MAX, Named, check_name},
     names::Names,
+    params,
     places::{Places, START},
     problem::{Problem, Severity, echo},
     project::{Loaded, fatal, too_large},
@@ -196,5 +197,6 @@ fn names<'n>(project: &'n Project, definitions: &[Definition<'n>]) -> Names<'n> 
         chains: project.chains.iter().map(|c| c.name.as_str()).chain(beside(DocumentKind::Chain)).collect(),
         reports: project.reports.iter().map(|r| r.name.as_str()).collect(),
         receivers: project.receivers.iter().map(|r| r.name.as_str()).collect(),
+        asked_for: project.syncs.iter().filter(|s| params::asked_for(s)).map(|s| s.name.clone()).collect(),
     }
 }

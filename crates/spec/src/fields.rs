@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use syncline_core::sync::{As, Direction, FieldMap, Origin};
+use syncline_core::{
+    expr::Expr,
+    sync::{As, Direction, FieldMap, Origin},
+};
 
 use crate::{
     destination::Destination,
-    keys::FIELD,
+    keys::{FIELD, TRANSFORMS},
     problem::{any_of, did_you_mean, echo},
     reader::{Reader, Record, Spot},
     tree::Value,
@@ -100,7 +103,7 @@ fn field(reader: &mut Reader<'_>, spot: &Spot<'_>, to: &str, destination: Destin
 
 /// The keys that may say where a value comes from.
 fn origins(destination: Destination<'_>) -> &'static [&'static str] {
-    if destination.loads() { &["from", "cel", "sql"] } else { &["from", "cel"] }
+    if destination.loads() { &["from", "cel", "sql", "param"] } else { &["from", "cel"] }
 }
 
 fn field_map(
@@ -109,9 +112,10 @@ fn field_map(
     field: &mut FieldMap,
     destination: Destination<'_>,
 ) {
-    let column = record.text(reader, "from").map(Origin::Column);
+    let column = record.text(reader, "from").map(|column| from_column(reader, record, column));
     let expression = record.expression(reader, "cel").map(Origin::Expression);
     let sql = record.sql(reader, "sql").map(Origin::Sql);
+    let param = record.text(reader, "param").map(Origin::Param);
     field.direction = match record.word(reader, "direction") {
         Some("both") => Direction::Both,
         Some("pull") => Direction::Pull,
@@ -121,15 +125,22 @@ fn field_map(
     field.default = record.get("default").and_then(|spot| reader.json(&spot));
     field.kind = record.word(reader, "as").map(|_| As::Hyperlink);
     let spot = &record.spot;
-    let given: Vec<&str> = ["from", "cel", "sql"].into_iter().filter(|key| record.gives(key)).collect();
+    let given: Vec<&str> =
+        ["from", "cel", "sql", "param"].into_iter().filter(|key| record.gives(key)).collect();
+    if let (false, Some(transform)) = (record.gives("from"), record.get("transform")) {
+        let message = format!("{} needs from: the source column it is applied to", transform.path);
+        let hint = record.gives("cel").then(|| "write the functions into the expression".to_owned());
+        reader.error(transform.key, &transform.path, message, hint);
+    }
     match given.as_slice() {
         [] => {
-            let or_sql = if destination.loads() { " or sql (an expression of the source)" } else { "" };
+            let or_sql =
+                if destination.loads() { " or sql (an expression of the source) or param" } else { "" };
             let message =
                 format!("{} needs from (a source column) or cel (an expression){or_sql}", spot.path);
             reader.error(spot.key, &spot.path, message, None);
         }
-        ["from"] => {}
+        ["from"] if record.get("transform").is_none() => {}
         [_] if field.direction == Direction::Push || destination.loads() => {}
         [_] => {
             if let Some(direction) = record.get("direction") {
@@ -145,8 +156,28 @@ fn field_map(
             reader.error(spot.key, &spot.path, message, None);
         }
     }
-    if let Some(origin) = column.or(expression).or(sql) {
+    if let Some(origin) = column.or(expression).or(sql).or(param) {
         field.from = origin;
+    }
+}
+
+/// A source column, with the functions that are applied to it.
+fn from_column(reader: &mut Reader<'_>, record: &Record<'_>, column: String) -> Origin {
+    let Some(spot) = record.get("transform") else { return Origin::Column(column) };
+    let mut names = Vec::new();
+    if let Value::List(_) = &spot.node.value {
+        for item in reader.items(&spot, "functions").unwrap_or_default() {
+            names.extend(reader.word(&item, &TRANSFORMS));
+        }
+    } else {
+        names.extend(reader.word(&spot, &TRANSFORMS));
+    }
+    match Expr::transform(&column, &names) {
+        Ok(expr) => Origin::Expression(expr),
+        Err(error) => {
+            reader.error(spot.node.place, &spot.path, format!("{}: {}", spot.path, error.message), None);
+            Origin::Column(column)
+        }
     }
 }
 
@@ -157,7 +188,7 @@ fn check_table(
     direction: Direction,
     destination: Destination<'_>,
 ) {
-    destination.tables_only(reader, record, &["sql"]);
+    destination.tables_only(reader, record, &["sql", "param"]);
     if !destination.loads() {
         return;
     }
@@ -172,8 +203,16 @@ fn check_table(
 }
 
 /// Reports those of a list of destination fields that no entry of `fields` gives a value.
-pub(crate) fn check_mapped(reader: &mut Reader<'_>, record: &Record<'_>, key: &str, mapping: &Mapping) {
-    let mapped: Vec<&str> = mapping.fields.iter().map(|f| f.to.as_str()).collect();
+/// `partition`: columns that are given one beside `fields`.
+pub(crate) fn check_mapped(
+    reader: &mut Reader<'_>,
+    record: &Record<'_>,
+    key: &str,
+    mapping: &Mapping,
+    partition: &[(String, String)],
+) {
+    let beside = partition.iter().map(|(column, _)| column.as_str());
+    let mapped: Vec<&str> = mapping.fields.iter().map(|f| f.to.as_str()).chain(beside).collect();
     let known: BTreeSet<&str> = mapped.iter().copied().collect();
     let Some(items) = record.get(key).and_then(|spot| reader.items(&spot, "names")) else { return };
     for item in items {

@@ -55,8 +55,21 @@ pub(crate) fn read(
     })
 }
 
-/// A table, or a statement in parentheses.
+/// A table, a statement in parentheses, or what an API calls a list or a resource.
 fn stream(reader: &mut Reader<'_>, from: &Record<'_>) -> Option<String> {
+    const KEYS: [&str; 4] = ["table", "query", "resource", "list"];
+    let given: Vec<&str> = KEYS.into_iter().filter(|key| from.gives(key)).collect();
+    match given.as_slice() {
+        ["resource" | "list"] => return from.text(reader, given[0]),
+        ["table", "query"] | ["table" | "query"] | [] => {}
+        several => {
+            let spot = &from.spot;
+            let several = several.join(" and ");
+            let message = format!("{} has {several}; only one of them can say what is read", spot.path);
+            reader.error(spot.key, &spot.path, message, None);
+            return None;
+        }
+    }
     match (from.get("table"), from.get("query")) {
         (Some(_), Some(_)) => {
             let spot = &from.spot;

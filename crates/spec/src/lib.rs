@@ -41,6 +41,7 @@ mod from;
 mod json_schema;
 mod keys;
 mod names;
+mod params;
 mod places;
 mod problem;
 mod project;

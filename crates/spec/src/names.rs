@@ -13,6 +13,8 @@ pub(crate) struct Names<'n> {
     pub(crate) chains: Vec<&'n str>,
     pub(crate) reports: Vec<&'n str>,
     pub(crate) receivers: Vec<&'n str>,
+    /// Those of the syncs whose runs must be given values.
+    pub(crate) asked_for: Vec<String>,
 }
 
 impl Names<'_> {
@@ -26,6 +28,21 @@ impl Names<'_> {
     pub(crate) fn sync(&self, reader: &mut Reader<'_>, record: &Record<'_>, key: &str) -> Option<String> {
         let (name, spot) = (record.text(reader, key)?, record.get(key)?);
         known(reader, &spot, name, &self.syncs, "sync")
+    }
+
+    /// As [`sync`](Self::sync), of one that a chain can run: nobody gives values to parameters there.
+    pub(crate) fn sync_of_step(&self, reader: &mut Reader<'_>, step: &Record<'_>) -> Option<String> {
+        let (name, spot) = (self.sync(reader, step, "sync")?, step.get("sync")?);
+        if self.asked_for.contains(&name) {
+            let message = format!(
+                "{} {} takes parameters, which a chain has no values for",
+                spot.path,
+                reader.shown(&spot)
+            );
+            let hint = "run it by itself, when somebody asks for it".to_owned();
+            reader.error(spot.node.place, &spot.path, message, Some(hint));
+        }
+        Some(name)
     }
 
     /// The report that a key names.

@@ -7,6 +7,7 @@ use crate::{
     documents::Defaults,
     keys::PROJECT,
     names::Names,
+    params,
     places::{Places, START},
     problem::{Place, Problem, Severity},
     reader::{Reader, Record, Spot},
@@ -137,6 +138,12 @@ fn project(
         chains: names_in(&record, "chains"),
         reports: names_in(&record, "reports"),
         receivers: names_in(&record, "receivers"),
+        asked_for: syncs
+            .iter()
+            .flatten()
+            .filter(|sync| params::asked_for(sync))
+            .map(|s| s.name.clone())
+            .collect(),
     };
     let chains = record.get("chains").map(|spot| chains::read(reader, &spot, &names));
     let reports = record.get("reports").map(|spot| reports::read(reader, &spot, &names, environment));

@@ -1,9 +1,9 @@
 //! `docs/project-file.md` says what the tables say: its rows are theirs, word for word.
 
 use crate::keys::{
-    ADOPT, ALERT, ALL, CHAIN, CHECK, CONNECTION, DEFAULTS, DELETES, FIELD, FRESH, FROM, GUARD, HTTP, KEY,
-    Key, Kind, MAIL, PROJECT, RECEIVER, REPORT, RETENTION, ROUTE, ROWS, SCHEDULE, SERVER, SLACK, SQL, STEP,
-    STORE, SYNC, SYNCED, Shape, TLS, TO, TOMBSTONE, WEBHOOK,
+    ADOPT, ALERT, ALL, CHAIN, CHECK, CONNECTION, DEFAULTS, DELETES, EACH, FIELD, FRESH, FROM, GUARD, HTTP,
+    KEY, Key, Kind, MAIL, PROJECT, RECEIVER, REPORT, RETENTION, ROUTE, ROWS, SCHEDULE, SERVER, SLACK, SQL,
+    STEP, STORE, SYNC, SYNCED, Shape, TLS, TO, TOMBSTONE, WEBHOOK,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/project-file.md");
@@ -24,6 +24,7 @@ static SECTIONS: &[(&str, &Shape)] = &[
     ("### `adopt`", &ADOPT),
     ("### `schedule`", &SCHEDULE),
     ("#### `misfire`", &ALL),
+    ("### `each`", &EACH),
     ("## `defaults`", &DEFAULTS),
     ("## `chains`", &CHAIN),
     ("### `steps`", &STEP),

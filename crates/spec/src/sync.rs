@@ -9,6 +9,7 @@ use crate::{
     fields::{self, Mapping, check_mapped},
     from,
     keys::{ADOPT, DELETE_POLICIES, DELETES, GUARD, ROUTE, SYNC, TO},
+    params,
     problem::echo,
     reader::{Reader, Record, Spot},
     schedule::{self, Means},
@@ -61,6 +62,7 @@ pub(crate) fn sync(
     let mapping = fields::read(reader, &record, destination);
     let deletes = deletes(reader, &record, write, destination);
     let cursor = record.side_gives("from", "cursor");
+    let params = params::read(reader, &record, connections, destination);
     let schedules = schedule::read(reader, &record, defaults, destination, Means { write, cursor });
     let apis = apis_only(reader, &record, mapping.as_ref(), destination);
     let mapping = mapping?;
@@ -69,10 +71,17 @@ pub(crate) fn sync(
         tables::check_columns(reader, to, &mapping);
         tables::check_effects(reader, &record, to, write, mode, &deletes);
     }
+    let to = to?;
+    if let Some(to_record) = &to_record {
+        let of =
+            params::Sync { table: &to.table, write, deletes: &deletes, fields: &mapping.fields, destination };
+        params::check(reader, &record, to_record, &of, &params);
+    }
+    let asked_for = params::takes_values(&params.names, &to.table, &mapping.fields);
     Some(Sync {
         name: name.to_owned(),
         from: from?,
-        to: to?,
+        to,
         mode,
         write,
         deletes,
@@ -82,10 +91,10 @@ pub(crate) fn sync(
         on_edit: apis.on_edit,
         batch: apis.batch,
         rest: mapping.rest,
-        schedules,
-        params: Vec::new(),
-        fresh: None,
-        each: None,
+        schedules: if asked_for { Vec::new() } else { schedules },
+        params: params.names,
+        fresh: params.fresh,
+        each: params.each,
     })
 }
 
@@ -123,11 +132,13 @@ fn apis_only(
 /// An incremental sync needs a cursor; with one and no mode, it is meant, unless every run starts from nothing.
 fn mode(reader: &mut Reader<'_>, sync: &Record<'_>, write: Write) -> Mode {
     let cursor = sync.side_gives("from", "cursor");
+    // whether an API tells what changed is known when it was asked
+    let may_tell = ["resource", "list"].iter().any(|key| sync.side_gives("from", key) == Some(true));
     let why = match (write, cursor) {
         (Write::Replace, _) => {
             Some(("is not for write: replace, which reads everything", "remove it, or choose another write"))
         }
-        (_, Some(false)) => Some((
+        (_, Some(false)) if !may_tell => Some((
             "needs a cursor",
             "name a column that grows with every change in from.cursor, or use mode: full",
         )),
@@ -258,7 +269,7 @@ fn adopt(reader: &mut Reader<'_>, spot: &Spot<'_>, mapping: Option<&Mapping>) ->
     let record = reader.record(spot, &ADOPT)?;
     let by = record.texts(reader, "by")?;
     if let Some(mapping) = mapping {
-        check_mapped(reader, &record, "by", mapping);
+        check_mapped(reader, &record, "by", mapping, &[]);
     }
     Some(by)
 }

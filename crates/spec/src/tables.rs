@@ -7,6 +7,7 @@ use syncline_core::sync::{DeletePolicy, Deletes, Detect, Mode, SchemaPolicy, Tab
 use crate::{
     destination::Destination,
     fields::{Mapping, check_mapped},
+    params,
     reader::{Reader, Record},
 };
 
@@ -41,7 +42,7 @@ pub(crate) fn options(
     destination: Destination<'_>,
 ) -> TableOptions {
     destination.tables_only(reader, to, &["schema", "parallel"]);
-    let of_databases = ["match", "update", "insert", "update_when", "after", "lock_timeout"];
+    let of_databases = ["match", "update", "insert", "update_when", "partition", "after", "lock_timeout"];
     destination.databases_only(reader, to, &of_databases);
     TableOptions {
         schema: match to.word(reader, "schema") {
@@ -52,7 +53,7 @@ pub(crate) fn options(
         update: to.texts(reader, "update"),
         insert: to.texts(reader, "insert"),
         update_when: to.sql(reader, "update_when"),
-        partition: Vec::new(),
+        partition: params::partition(reader, to),
         after: after(reader, to),
         lock_timeout: to.interval(reader, "lock_timeout").unwrap_or(LOCK_TIMEOUT),
         parallel: to.integer(reader, "parallel").and_then(|n| usize::try_from(n).ok()),
@@ -73,8 +74,9 @@ fn after(reader: &mut Reader<'_>, to: &Record<'_>) -> Vec<String> {
 /// Columns that `to` names are mapped, where the sync lists them all.
 pub(crate) fn check_columns(reader: &mut Reader<'_>, to: &Record<'_>, mapping: &Mapping) {
     if !mapping.rest {
+        let partition = params::partition(reader, to);
         for key in ["match", "update", "insert"] {
-            check_mapped(reader, to, key, mapping);
+            check_mapped(reader, to, key, mapping, &partition);
         }
     }
 }

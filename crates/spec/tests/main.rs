@@ -8,6 +8,7 @@ mod fuzz;
 #[path = "../../core/tests/fuzzing.rs"]
 mod fuzzing;
 mod good_projects;
+mod params;
 mod problems;
 mod schema;
 mod service;

@@ -237,6 +237,12 @@ pub struct About {
     pub correlation: Option<String>,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
+    /// Object id of the user for whom it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Values of the sync's parameters.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
 }
 
 /// How a run ended.

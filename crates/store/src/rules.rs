@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use syncline_core::{cursor::Cursor, schedule::Overlap, sync::Mode, value::Value};
+use syncline_core::{cursor::Cursor, partition::Partition, schedule::Overlap, sync::Mode, value::Value};
 
 use crate::{
-    DriftKind, IntentKind,
-    service::{AlertState, Decision, Limits, NewOccurrence},
+    DriftKind, IntentKind, Run, Waiting,
+    service::{AlertState, Decision, Limits, NewOccurrence, Summary},
 };
 
 /// How long a run is remembered: a quarter, so that a monthly review finds all of the month before.
@@ -23,6 +23,63 @@ pub(crate) const SAME_SHOWN: usize = 3;
 pub(crate) const CONFLICT: &str = "conflict";
 /// Code of a parked record whose drift is to be repaired.
 pub(crate) const DRIFT: &str = "drift";
+
+/// Where each sync stands: its partitions count as it. What is told of a newest run or success is that of the newest of all;
+/// failures are those of the partition that ran last.
+pub(crate) fn summaries_by_sync(summaries: Vec<Summary>) -> Vec<Summary> {
+    let mut syncs: BTreeMap<String, Summary> = BTreeMap::new();
+    for part in summaries {
+        let sync = Partition::sync_of(&part.sync).to_owned();
+        let Some(all) = syncs.get_mut(&sync) else {
+            // a position is that of one partition
+            let cursor = part.cursor.filter(|_| part.sync == sync);
+            syncs.insert(sync.clone(), Summary { sync, cursor, ..part });
+            continue;
+        };
+        all.parked += part.parked;
+        all.conflicted += part.conflicted;
+        all.held += part.held;
+        let number = |run: &Option<Run>| run.as_ref().map(|run| run.id);
+        if number(&part.last) > number(&all.last) {
+            (all.last, all.failures) = (part.last, part.failures);
+        }
+        if part.last_success_at > all.last_success_at {
+            (all.last_success_started_at, all.last_success_at) =
+                (part.last_success_started_at, part.last_success_at);
+        }
+        for (schedule, span) in part.by_schedule {
+            let newest = all.by_schedule.entry(schedule).or_insert(span);
+            *newest = (*newest).max(span);
+        }
+    }
+    syncs.into_values().collect()
+}
+
+/// Whether a stored name is that of `sync`, or of one of its partitions.
+pub(crate) fn is_of(name: &str, sync: &str) -> bool {
+    name == sync || Partition::sync_of(name) == sync
+}
+
+/// What waits, by sync: that of its partitions is added up. In order of names, which are sorted.
+pub(crate) fn by_sync(waiting: impl IntoIterator<Item = Waiting>) -> Vec<Waiting> {
+    let mut syncs: BTreeMap<String, Waiting> = BTreeMap::new();
+    for part in waiting {
+        let sync = Partition::sync_of(&part.sync).to_owned();
+        match syncs.get_mut(&sync) {
+            None => {
+                syncs.insert(sync.clone(), Waiting { sync, ..part });
+            }
+            Some(all) => {
+                all.parked += part.parked;
+                all.conflicted += part.conflicted;
+                all.held += part.held;
+                all.known += part.known;
+                all.intents += part.intents;
+            }
+        }
+    }
+    syncs.into_values().collect()
+}
 
 /// The word for a mode in a [`Run`](crate::Run).
 pub(crate) fn mode_word(mode: Mode) -> &'static str {

@@ -27,6 +27,7 @@ mod status;
 mod tokens;
 mod verify;
 mod verify_tables;
+mod whom;
 
 use crate::{
     args::{Cli, Command},

@@ -10,7 +10,7 @@ use syncline_engine::{Flow, load, plan::Summary, progress::Silent};
 
 use crate::{
     args::{Global, PlanArgs},
-    commands::{check, schedule},
+    commands::{check, schedule, whom::Whom},
     exit::{Exit, Failure},
     output,
     project::{self, Opened},
@@ -22,13 +22,18 @@ use crate::{
 pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
     let opened = project::open(global)?;
     let by = args.schedule.as_deref();
-    let syncs = schedule::following(opened.syncs(&args.syncs)?, !args.syncs.is_empty(), by)?;
+    let whom = Whom::of(&args.whom)?;
+    let named = !args.syncs.is_empty();
+    let syncs = whom.without_values(schedule::following(opened.syncs(&args.syncs)?, named, by)?, named);
+    for sync in &syncs {
+        whom.check(sync)?;
+    }
     let systems = Systems::new(&opened.directory);
     let (store, _scratch) = opened.store_or_scratch().await?;
     let engine = systems.engine(store);
     let mut exit = Exit::Done;
     for sync in syncs {
-        match Box::pin(one(&opened, &systems, &engine, sync, args)).await {
+        match Box::pin(one(&opened, &systems, &engine, sync, args, &whom)).await {
             Ok(summary) => {
                 if args.exit_code && !summary.is_empty() {
                     exit = exit.and(Exit::Changes);
@@ -50,14 +55,13 @@ async fn one(
     engine: &syncline_engine::Engine,
     sync: &Sync,
     args: &PlanArgs,
+    whom: &Whom,
 ) -> Result<Summary, Failure> {
     let about = |failure: Failure| failure.about(&sync.name);
-    let asked = load::run::Options { mode: args.mode.map(Into::into), ..Default::default() };
+    let partition = whom.partition.clone();
+    let asked = load::run::Options { mode: args.mode.map(Into::into), partition, ..Default::default() };
     let load_options = schedule::options(sync, args.schedule.as_deref(), asked)?;
-    let (flow, found) = systems
-        .open(&opened.loaded.project, sync, &syncline_connect::registry::Caller::default())
-        .await
-        .map_err(about)?;
+    let (flow, found) = systems.open(&opened.loaded.project, sync, &whom.caller).await.map_err(about)?;
     let Some(flow) = flow else { return Err(check::refuse(opened, sync, &found)) };
     let mut kept = Vec::new();
     let mut seen = 0_u64;

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use serde_json::json;
+use syncline_connect::registry::Caller;
 use syncline_core::{counts::Counts, failpoint, run::Status, sync::Sync};
 use syncline_engine::{Engine, Flow, load, run::Report};
 use syncline_store::About;
 
 use crate::{
     args::{Global, RunArgs},
-    commands::{check, schedule},
+    commands::{check, schedule, whom::Whom},
     exit::{Exit, Failure},
     output,
     progress::{TICK, Watcher},
@@ -22,7 +23,12 @@ use crate::{
 pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Result<Exit, Failure> {
     let opened = project::open(global)?;
     let by = args.schedule.as_deref();
-    let syncs = schedule::following(opened.syncs(&args.syncs)?, !args.syncs.is_empty(), by)?;
+    let whom = Whom::of(&args.whom)?;
+    let named = !args.syncs.is_empty();
+    let syncs = whom.without_values(schedule::following(opened.syncs(&args.syncs)?, named, by)?, named);
+    for sync in &syncs {
+        whom.check(sync)?;
+    }
     let systems = Systems::new(&opened.directory);
     let engine = systems.engine(opened.store().await?);
     let mut exit = Exit::Done;
@@ -30,8 +36,8 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Res
         if *cancel.borrow() {
             return Err(Failure::cancelled());
         }
-        let ended = match schedule::options(sync, by, asked(args)) {
-            Ok(options) => match open(&opened, &systems, sync, cancel).await {
+        let ended = match schedule::options(sync, by, asked(args, &whom)) {
+            Ok(options) => match open(&opened, &systems, sync, &whom.caller, cancel).await {
                 Ok(flow) => Box::pin(watched(&engine, &flow, &options, args.json, cancel)).await,
                 Err(failure) => Err(failure),
             },
@@ -44,7 +50,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, cancel: &Cancel) -> Res
 }
 
 /// What was typed.
-fn asked(args: &RunArgs) -> load::run::Options {
+fn asked(args: &RunArgs, whom: &Whom) -> load::run::Options {
     load::run::Options {
         mode: args.mode.map(Into::into),
         only_parked: args.parked,
@@ -55,7 +61,7 @@ fn asked(args: &RunArgs) -> load::run::Options {
         repair: None,
         parallel: std::thread::available_parallelism().map_or(1, usize::from),
         about: About::default(),
-        partition: syncline_core::partition::Partition::default(),
+        partition: whom.partition.clone(),
     }
 }
 
@@ -64,10 +70,10 @@ pub(crate) async fn open(
     opened: &Opened,
     systems: &Systems,
     sync: &Sync,
+    caller: &Caller,
     cancel: &Cancel,
 ) -> Result<Flow, Failure> {
-    let caller = syncline_connect::registry::Caller::default();
-    let opening = unless_cancelled(cancel, systems.open(&opened.loaded.project, sync, &caller));
+    let opening = unless_cancelled(cancel, systems.open(&opened.loaded.project, sync, caller));
     let (bound, found) = Box::pin(opening).await.map_err(|failure| failure.about(&sync.name))?;
     let bound = bound.ok_or_else(|| check::refuse(opened, sync, &found))?;
     failpoint!("cli.run.opened", |place| crate::failpoint::failure(place).about(&sync.name));
@@ -136,7 +142,9 @@ fn exit_of(report: &Report) -> Exit {
     match (report.status, &report.error) {
         (Status::Succeeded, _) => Exit::Done,
         (Status::Partial, _) => Exit::Partial,
-        (_, Some(syncline_engine::Error::Definition { .. })) => Exit::Usage,
+        (_, Some(syncline_engine::Error::Definition { .. } | syncline_engine::Error::Params { .. })) => {
+            Exit::Usage
+        }
         _ => Exit::Failed,
     }
 }

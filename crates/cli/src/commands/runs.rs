@@ -1,5 +1,7 @@
 //! `syncline runs`
 
+use serde_json::json;
+use syncline_core::partition::Partition;
 use syncline_store::Run;
 
 use crate::{
@@ -14,7 +16,7 @@ pub(crate) async fn run(global: &Global, args: &RunsArgs) -> Result<Exit, Failur
     let Some(store) = opened.existing_store().await? else { return Err(opened.nothing_yet()) };
     let runs = store.runs(args.sync.as_deref(), args.status.map(Into::into), args.limit).await?;
     if args.json {
-        runs.iter().for_each(output::json);
+        runs.iter().map(shown).for_each(|run| output::json(&run));
         return Ok(Exit::Done);
     }
     if runs.is_empty() {
@@ -27,7 +29,7 @@ pub(crate) async fn run(global: &Global, args: &RunsArgs) -> Result<Exit, Failur
     for run in &runs {
         table.row(vec![
             run.id.to_string(),
-            run.sync.clone(),
+            Partition::sync_of(&run.sync).to_owned(),
             show::time(run.started_at),
             took(run),
             run.mode.clone(),
@@ -37,6 +39,17 @@ pub(crate) async fn run(global: &Global, args: &RunsArgs) -> Result<Exit, Failur
     }
     table.lines().for_each(output::line);
     Ok(Exit::Done)
+}
+
+/// A run as JSON: its sync by the name that users gave it, and the name under which its partition is remembered.
+fn shown(run: &Run) -> serde_json::Value {
+    let mut shown = json!(run);
+    let sync = Partition::sync_of(&run.sync);
+    if let (true, Some(fields)) = (sync != run.sync, shown.as_object_mut()) {
+        fields.insert("partition".to_owned(), run.sync.clone().into());
+        fields.insert("sync".to_owned(), sync.into());
+    }
+    shown
 }
 
 /// How long a run took.

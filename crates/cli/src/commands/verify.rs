@@ -1,6 +1,7 @@
 //! `syncline verify`
 
 use serde_json::json;
+use syncline_connect::registry::Caller;
 use syncline_core::{
     plan::{FieldChange, Fields, diff},
     sync::Sync,
@@ -70,7 +71,7 @@ async fn one(
     args: &VerifyArgs,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let flow = open(opened, systems, sync, cancel).await?;
+    let flow = open(opened, systems, sync, &Caller::default(), cancel).await?;
     let bound = match &flow {
         Flow::Push(bound) => bound,
         Flow::Load(table) => return Box::pin(verify_tables::one(engine, &flow, table, args, cancel)).await,

@@ -11,6 +11,7 @@ mod kill;
 mod kit;
 mod locks;
 mod names;
+mod parts;
 mod replace;
 mod schema;
 pub(crate) mod server;

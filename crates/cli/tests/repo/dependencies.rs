@@ -6,7 +6,7 @@ use super::{crates, dependencies, expect_none, read};
 
 /// How many packages the lock file may name, ours included. Raised by an edit that a reviewer sees; the reason belongs
 /// into the commit.
-const PACKAGES_MAX: usize = 485;
+const PACKAGES_MAX: usize = 492;
 
 /// Package, and why it may not come in, not even as somebody else's dependency.
 const BANNED: &[(&str, &str)] = &[

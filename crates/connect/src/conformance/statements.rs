@@ -9,7 +9,7 @@ use syncline_core::value::Value;
 use crate::{
     Statements,
     error::Kind,
-    statements::{ROWS_MAX, Rows},
+    statements::{Params, ROWS_MAX, Rows},
 };
 
 /// Longer than any of the statements takes that are to end by themselves.
@@ -40,9 +40,42 @@ pub async fn all(kit: &dyn Kit) {
     all_or_nothing(kit).await;
     one_transaction(kit).await;
     queries_do_not_write(kit).await;
+    values_are_bound(kit).await;
     a_limit_is_an_error(kit).await;
     time_outs_end_the_work(kit).await;
     a_dropped_future_rolls_back(kit).await;
+}
+
+/// Values stand for names; they are typed by their places, and a value is never a part of the statement.
+async fn values_are_bound(kit: &dyn Kit) {
+    kit.run("CREATE TABLE bound_values (n integer, name varchar(40))").await;
+    kit.run("INSERT INTO bound_values VALUES (1, 'it''s :me'), (2, 'other'), (3, NULL)").await;
+    let on = kit.statements().await;
+    let params = Params::from([
+        ("who".to_owned(), Value::Text("it's :me".into())),
+        ("n".to_owned(), Value::Int64(2)),
+        ("none".to_owned(), Value::Null),
+    ]);
+    let ask = async |sql: &str| on.query_with(sql, &params, 9, AMPLE).await;
+    let names =
+        ask("SELECT n FROM bound_values WHERE name = :who OR n = :n /* :no */ ORDER BY n -- :no").await;
+    assert_eq!(names.expect("rows").rows, [[Value::Int64(1)], [Value::Int64(2)]]);
+    let text = ask("SELECT n FROM bound_values WHERE name = ':who'").await;
+    assert!(text.expect("no rows").rows.is_empty(), "a text is a text");
+    for sql in
+        ["SELECT n FROM bound_values WHERE name = :nobody", "SELECT n FROM bound_values WHERE n = :none"]
+    {
+        let error = ask(sql).await.expect_err("a parameter without a value");
+        assert_eq!(error.kind, Kind::Definition, "{error}");
+        assert!(!format!("{error} {:?}", error.hint).contains("it's"), "no value is told: {error}");
+    }
+    // a value that is none of its place's type is the statement's error, and not told
+    let of_another_type = Params::from([("n".to_owned(), Value::Text("secret".into()))]);
+    let asked = on.query_with("SELECT n FROM bound_values WHERE n = :n", &of_another_type, 9, AMPLE).await;
+    match asked {
+        Ok(rows) => assert!(rows.rows.is_empty()),
+        Err(error) => assert!(!error.message.contains("secret"), "{error}"),
+    }
 }
 
 async fn count(on: &dyn Statements, table: &str) -> i64 {

@@ -68,6 +68,10 @@ impl Database for Files {
     }
 
     async fn open(&self, claim: &Claim) -> Result<Box<dyn Load>, Error> {
+        if !claim.partition.is_empty() {
+            return Err(Error::new(Kind::Definition, "a file cannot be loaded in partitions")
+                .hint("load into a table of a database, or remove to.partition"));
+        }
         let name = claim.table.clone();
         let found = self.ask(move |store, settings| look(&store, settings, &name)).await?;
         let names = Names::of(&found.id);

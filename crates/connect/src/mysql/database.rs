@@ -43,7 +43,7 @@ use crate::{
             Dialect, Named,
             mysql::{MARIADB, MYSQL, limits},
         },
-        sql::{Link, Server, Stage},
+        sql::{Hold, Link, Server, Stage},
     },
     error::Kind,
 };
@@ -153,8 +153,41 @@ const OLDEST: &str = "SELECT CONCAT('process ', p.id, ' (user ', p.user, ' at ',
 
 /// The name of a table's lock: the same in every process, whatever loads it, and at most 64 characters.
 pub(crate) fn lock_name(table: &Named) -> String {
-    let digest = Sha256::digest(format!("syncline {table}").as_bytes());
+    lock_name_of(&table.to_string())
+}
+
+fn lock_name_of(what: &str) -> String {
+    let digest = Sha256::digest(format!("syncline {what}").as_bytes());
     format!("syncline_{}", hex(&digest[..16]))
+}
+
+/// Parts of a table that may be loaded at once. Named locks cannot be shared: who loads a part takes one of so many places,
+/// who loads the whole table takes them all.
+const PARTS_MAX: usize = 16;
+
+fn place_name(table: &Named, place: usize) -> String {
+    lock_name_of(&format!("{table} place {place}"))
+}
+
+/// Takes locks, one after the other; returns the name of the first that did not come in time.
+async fn take(link: &Connected, names: &[String], seconds: f64) -> Result<Option<String>, Error> {
+    for name in names {
+        let taken = link.texts(&format!("SELECT GET_LOCK(?, {seconds})"), &[name]).await?;
+        if taken.first().map(String::as_str) != Some("1") {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes one of several locks: the first that is free, or, if none is, the first.
+async fn take_one(link: &Connected, names: &[String], seconds: f64) -> Result<Option<String>, Error> {
+    for name in names {
+        if take(link, std::slice::from_ref(name), 0.0).await?.is_none() {
+            return Ok(None);
+        }
+    }
+    take(link, &names[..1], seconds).await
 }
 
 impl Tables {
@@ -243,11 +276,31 @@ impl Server for Tables {
         Ok(streams.into_iter().filter(|name| !name.starts_with("syncline_")).collect())
     }
 
-    async fn lock(&self, link: &mut Connected, table: &Named, timeout: Duration) -> Result<(), Error> {
-        let name = lock_name(table);
+    async fn lock(
+        &self,
+        link: &mut Connected,
+        table: &Named,
+        hold: Hold<'_>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let seconds = timeout.as_secs_f64().min(LOCK_SECONDS_MAX as f64);
-        let taken = link.texts(&format!("SELECT GET_LOCK(?, {seconds})"), &[&name]).await?;
-        if taken.first().map(String::as_str) != Some("1") {
+        let busy = match hold {
+            Hold::Table => {
+                let mut names = vec![lock_name(table)];
+                names.extend((0..PARTS_MAX).map(|place| place_name(table, place)));
+                take(link, &names, seconds).await?
+            }
+            Hold::Part(part) => {
+                let own = lock_name_of(&format!("{table} {part}"));
+                let places = (0..PARTS_MAX).map(|place| place_name(table, place));
+                match take(link, std::slice::from_ref(&own), seconds).await? {
+                    Some(busy) => Some(busy),
+                    None => take_one(link, &places.collect::<Vec<_>>(), seconds).await?,
+                }
+            }
+            Hold::Change => take(link, &[lock_name_of(&format!("{table} change"))], seconds).await?,
+        };
+        if let Some(name) = busy {
             let holder = link.texts(LOADER, &[&name]).await.ok().and_then(|mut names| names.pop());
             let holder = holder.unwrap_or_else(|| "another process".into());
             return Err(Error::new(Kind::Locked, format!("{table} is being loaded by {holder}"))
@@ -255,7 +308,12 @@ impl Server for Tables {
         }
         let seconds = timeout.as_millis().div_ceil(1000).clamp(1, u128::from(LOCK_SECONDS_MAX));
         let set = format!("SET SESSION lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}");
-        link.run(&set).await.map(drop)
+        link.run(&set).await?;
+        if let Hold::Part(_) = hold {
+            // gaps between the rows of a part belong to others
+            link.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+        }
+        Ok(())
     }
 
     async fn beginning_with(

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mysql_async::Value as Raw;
 use syncline_core::value::Value;
 
 use super::{
@@ -15,8 +16,11 @@ use super::{
 };
 use crate::{
     Error,
+    database::dialect::mysql::MYSQL,
     error::Kind,
-    statements::{Gathered, Rows, Statements, in_one_transaction, of_statement, overtime, within},
+    statements::{
+        Gathered, Params, Rows, Statements, bound, in_one_transaction, of_statement, overtime, within,
+    },
 };
 
 /// How long to try to kill a statement.
@@ -33,6 +37,26 @@ impl Server {
         // a second later than ours, whose message says more
         session.limit(timeout.saturating_add(Duration::from_secs(1))).await?;
         Ok(session)
+    }
+
+    async fn ask(
+        &self,
+        statement: &str,
+        values: Vec<Raw>,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Rows, Error> {
+        in_one_transaction(&[statement.to_owned()])?;
+        let mut session = self.session(Access::Read, timeout).await?;
+        let id = session.id();
+        let done = tokio::time::timeout(timeout, rows(&mut session, statement, values, limit)).await;
+        match done {
+            Ok(done) => done,
+            Err(_) => {
+                self.kill(id).await;
+                Err(overtime(timeout))
+            }
+        }
     }
 
     /// Ends a session of ours, and what it is doing.
@@ -65,17 +89,19 @@ impl Statements for Server {
     }
 
     async fn query(&self, statement: &str, limit: usize, timeout: Duration) -> Result<Rows, Error> {
-        in_one_transaction(&[statement.to_owned()])?;
-        let mut session = self.session(Access::Read, timeout).await?;
-        let id = session.id();
-        let done = tokio::time::timeout(timeout, rows(&mut session, statement, limit)).await;
-        match done {
-            Ok(done) => done,
-            Err(_) => {
-                self.kill(id).await;
-                Err(overtime(timeout))
-            }
-        }
+        self.ask(statement, Vec::new(), limit, timeout).await
+    }
+
+    async fn query_with(
+        &self,
+        statement: &str,
+        params: &Params,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Rows, Error> {
+        let (sql, texts) = bound(statement, MYSQL.name, MYSQL.parameter, params)?;
+        let values = texts.into_iter().map(|text| Raw::Bytes(text.into_bytes())).collect();
+        self.ask(&sql, values, limit, timeout).await
     }
 }
 
@@ -90,9 +116,13 @@ async fn all(session: &mut Session, statements: &[String]) -> Result<Vec<u64>, E
     Ok(changed)
 }
 
-async fn rows(session: &mut Session, text: &str, limit: usize) -> Result<Rows, Error> {
+async fn rows(session: &mut Session, text: &str, values: Vec<Raw>, limit: usize) -> Result<Rows, Error> {
     session.run("START TRANSACTION READ ONLY").await?;
     let statement = session.prepare(text).await?;
+    if usize::from(statement.num_params()) != values.len() {
+        return Err(Error::new(Kind::Definition, "the statement has a ? of its own")
+            .hint("name the value, as in :name"));
+    }
     let mut columns = Vec::new();
     for sent in statement.columns().iter() {
         let name = sent.name_str().into_owned();
@@ -102,7 +132,7 @@ async fn rows(session: &mut Session, text: &str, limit: usize) -> Result<Rows, E
         columns.push((name, native.codec, shown));
     }
     let mut gathered = Gathered::new(columns.iter().map(|(name, ..)| name.clone()).collect(), limit);
-    let mut sent = session.stream(&statement, Vec::new()).await?;
+    let mut sent = session.stream(&statement, values).await?;
     while let Some(row) = sent.next().await? {
         let mut values = Vec::with_capacity(columns.len());
         for (at, (name, codec, shown)) in columns.iter().enumerate() {

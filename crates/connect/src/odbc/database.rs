@@ -34,7 +34,7 @@ use crate::{
             Dialect, Layout, Named, TOMBSTONE, mysql::MYSQL, oracle::ORACLE, postgres::POSTGRES,
             tsql::SQL_SERVER,
         },
-        sql::{Link, Server, Stage},
+        sql::{Hold, Link, Server, Stage},
     },
     error::Kind,
 };
@@ -352,7 +352,17 @@ impl Server for Loads {
         Ok(streams.into_iter().map(bare).filter(|name| !name.starts_with("syncline_")).collect())
     }
 
-    async fn lock(&self, link: &mut Linked, table: &Named, timeout: Duration) -> Result<(), Error> {
+    async fn lock(
+        &self,
+        link: &mut Linked,
+        table: &Named,
+        hold: Hold<'_>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        if hold == Hold::Change {
+            // a part holds the whole table here
+            return Ok(());
+        }
         let (before, take) = lock(self.kind, table, timeout);
         let taken = link.with(move |session| {
             for sql in before {
@@ -458,7 +468,7 @@ impl Server for Loads {
         link.with(move |session| swap.run(session)).await
     }
 
-    async fn keep_writers_out(&self, link: &mut Linked, table: &Named) -> Result<(), Error> {
+    async fn keep_writers_out(&self, link: &mut Linked, table: &Named, _whole: bool) -> Result<(), Error> {
         let table = self.dialect.table(table);
         let sql = match self.kind {
             kinds::Dialect::Postgres => format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"),

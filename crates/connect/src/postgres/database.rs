@@ -28,7 +28,7 @@ use crate::{
     database::{
         Facts, Shape, Table, Writer,
         dialect::{Dialect, Named, postgres::POSTGRES},
-        sql::{Link, Server, Stage},
+        sql::{Hold, Link, Server, Stage},
     },
     error::Kind,
 };
@@ -125,12 +125,16 @@ const HOLDERS: &str = "SELECT 'process ' || a.pid || ' (' || coalesce(nullif(a.a
 const LOADER: &str = "SELECT 'process ' || a.pid || ' of ' || coalesce(host(a.client_addr), 'this machine') || ', since ' || \
       to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' \
     FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.pid <> pg_backend_pid() \
       AND (l.classid::int8 << 32 | l.objid::int8) = $1::text::int8 LIMIT 1";
 
 /// The number of the advisory lock of a table's name: the same in every process, whatever loads it.
 pub(crate) fn lock_number(table: &Named) -> i64 {
-    let digest = Sha256::digest(format!("syncline {table}").as_bytes());
+    lock_number_of(&table.to_string())
+}
+
+fn lock_number_of(what: &str) -> i64 {
+    let digest = Sha256::digest(format!("syncline {what}").as_bytes());
     digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
@@ -222,16 +226,39 @@ impl Server for Postgres {
         Ok(link.query(describe::STREAMS, &[]).await?.into_iter().flatten().flatten().collect())
     }
 
-    async fn lock(&self, link: &mut Connected, table: &Named, timeout: Duration) -> Result<(), Error> {
+    async fn lock(
+        &self,
+        link: &mut Connected,
+        table: &Named,
+        hold: Hold<'_>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let session = link.session();
-        session.batch(&format!("SET lock_timeout = {}", timeout.as_millis().max(1))).await?;
         let number = lock_number(table);
-        match session.batch(&format!("SELECT pg_advisory_lock({number})")).await {
+        // who loads a part shares the table with others who do
+        let (numbers, locks) = match hold {
+            Hold::Table => (vec![number], format!("SELECT pg_advisory_lock({number})")),
+            Hold::Part(part) => {
+                let part = lock_number_of(&format!("{table} {part}"));
+                let both =
+                    format!("SELECT pg_advisory_lock({part}); SELECT pg_advisory_lock_shared({number})");
+                (vec![part, number], both)
+            }
+            Hold::Change => {
+                let change = lock_number_of(&format!("{table} change"));
+                (vec![change], format!("SELECT pg_advisory_lock({change})"))
+            }
+        };
+        let take = format!("SET lock_timeout = {}; {locks}", timeout.as_millis().max(1));
+        match session.batch(&take).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind == Kind::Locked => {
-                let holder = session.texts(LOADER, &[Param::Text(number.to_string())]).await?;
-                let holder =
-                    holder.into_iter().flatten().flatten().next().unwrap_or_else(|| "another process".into());
+                let mut holder = None;
+                for number in numbers {
+                    let rows = session.texts(LOADER, &[Param::Text(number.to_string())]).await?;
+                    holder = holder.or(rows.into_iter().flatten().flatten().next());
+                }
+                let holder = holder.unwrap_or_else(|| "another process".into());
                 let message = format!("{table} is being loaded by {holder}");
                 Err(Error::new(Kind::Locked, message)
                     .hint("wait until that load is done, or raise to.lock_timeout; nothing was changed"))
@@ -342,7 +369,10 @@ impl Server for Postgres {
         swap::swap(link.session(), stage).await
     }
 
-    async fn keep_writers_out(&self, link: &mut Connected, table: &Named) -> Result<(), Error> {
+    async fn keep_writers_out(&self, link: &mut Connected, table: &Named, whole: bool) -> Result<(), Error> {
+        if !whole {
+            return Ok(());
+        }
         let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", POSTGRES.table(table));
         link.session()
             .batch(&sql)

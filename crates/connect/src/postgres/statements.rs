@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use syncline_core::value::Value;
 
 use super::{
-    bind::Raw,
+    bind::{Param, Raw},
     client::{Access, Patience, Session},
     config::Settings,
     describe::{self, Column},
@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     Error,
+    database::dialect::postgres::POSTGRES,
     error::Kind,
-    statements::{Gathered, Rows, Statements, in_one_transaction, of_statement, within},
+    statements::{Gathered, Params, Rows, Statements, bound, in_one_transaction, of_statement, within},
 };
 
 /// How often the server looks whether its client is still there.
@@ -40,6 +41,23 @@ impl Server {
         }
         Ok(session)
     }
+
+    /// Parameters are texts: the server reads each as the type that it gives to its place.
+    async fn ask(
+        &self,
+        statement: &str,
+        params: &[Param],
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Rows, Error> {
+        in_one_transaction(&[statement.to_owned()])?;
+        let work = async {
+            let session = self.session(Access::Read, timeout).await?;
+            session.batch("BEGIN READ ONLY").await?;
+            rows(&session, statement, params, limit).await
+        };
+        within(timeout, work).await
+    }
 }
 
 #[async_trait]
@@ -61,24 +79,30 @@ impl Statements for Server {
     }
 
     async fn query(&self, statement: &str, limit: usize, timeout: Duration) -> Result<Rows, Error> {
-        in_one_transaction(&[statement.to_owned()])?;
-        let work = async {
-            let session = self.session(Access::Read, timeout).await?;
-            session.batch("BEGIN READ ONLY").await?;
-            rows(&session, statement, limit).await
-        };
-        within(timeout, work).await
+        self.ask(statement, &[], limit, timeout).await
+    }
+
+    async fn query_with(
+        &self,
+        statement: &str,
+        params: &Params,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Rows, Error> {
+        let (sql, texts) = bound(statement, POSTGRES.name, POSTGRES.parameter, params)?;
+        let params: Vec<_> = texts.into_iter().map(Param::Text).collect();
+        self.ask(&sql, &params, limit, timeout).await
     }
 }
 
-async fn rows(session: &Session, text: &str, limit: usize) -> Result<Rows, Error> {
+async fn rows(session: &Session, text: &str, params: &[Param], limit: usize) -> Result<Rows, Error> {
     let mut statement = session.prepare(text).await?;
     let columns = describe::of_statement(session, &statement).await?;
     if let Some(cast) = cast(text, &columns) {
         statement = session.prepare(&cast).await?;
     }
     let mut gathered = Gathered::new(columns.iter().map(|c| c.field.name.clone()).collect(), limit);
-    let mut sent = Box::pin(session.stream(&statement, &[]).await?);
+    let mut sent = Box::pin(session.stream(&statement, params).await?);
     while let Some(row) = sent.try_next().await.map_err(|e| error::of(&e))? {
         let value = |(at, column)| {
             let raw: Raw<'_> = row.try_get(at).map_err(|e| error::of(&e))?;

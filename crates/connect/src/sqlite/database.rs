@@ -27,7 +27,7 @@ use crate::{
     database::{
         Change, Column, Facts, Table, Writer,
         dialect::{Dialect, Layout, Named, TOMBSTONE, sqlite::SQLITE},
-        sql::{Link, Server, Stage},
+        sql::{Hold, Link, Server, Stage},
     },
     error::Kind,
 };
@@ -51,7 +51,7 @@ pub(super) struct Session {
     /// By which staged rows are told.
     key: Vec<String>,
     /// Given back after the connection is closed.
-    _lock: Option<fs::File>,
+    locks: Vec<fs::File>,
 }
 
 impl Session {
@@ -66,7 +66,7 @@ impl Session {
             connection
         };
         settings(&connection).map_err(|e| error::of(&e))?;
-        Ok(Self { connection, key: Vec::new(), _lock: None })
+        Ok(Self { connection, key: Vec::new(), locks: Vec::new() })
     }
 
     /// Opens for writing, and makes the file if it is not there.
@@ -233,12 +233,34 @@ impl Server for File {
         Ok(link.query(sql, &[]).await?.into_iter().flatten().flatten().collect())
     }
 
-    async fn lock(&self, link: &mut Open, table: &Named, timeout: Duration) -> Result<(), Error> {
+    async fn lock(
+        &self,
+        link: &mut Open,
+        table: &Named,
+        hold: Hold<'_>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let name = &table.name;
+        if hold == Hold::Change {
+            let change = lock::take(&self.path, &format!("{name} change"), timeout).await?;
+            return link
+                .with(move |session| {
+                    session.locks.push(change);
+                    Ok(())
+                })
+                .await;
+        }
         let path = self.path.clone();
         // the file first: its real name is the lock's
         let connection = client::blocking(move || Session::write(&path, timeout)).await?;
-        let lock = lock::take(&self.path, &table.name, timeout).await?;
-        *link = Open::new(Session { connection, key: Vec::new(), _lock: Some(lock) });
+        let locks = match hold {
+            Hold::Part(part) => vec![
+                lock::take(&self.path, &lock::place(name, part), timeout).await?,
+                lock::share(&self.path, name, timeout).await?,
+            ],
+            _ => vec![lock::take(&self.path, name, timeout).await?],
+        };
+        *link = Open::new(Session { connection, key: Vec::new(), locks });
         Ok(())
     }
 
@@ -290,7 +312,7 @@ impl Server for File {
         link.with(move |session| swap.run(&session.connection)).await
     }
 
-    async fn keep_writers_out(&self, link: &mut Open, table: &Named) -> Result<(), Error> {
+    async fn keep_writers_out(&self, link: &mut Open, table: &Named, _whole: bool) -> Result<(), Error> {
         // there is one writer, and that is this transaction
         let table = table.name.clone();
         link.with(move |session| can_be_compared(&session.connection, &table, &session.key)).await

@@ -28,10 +28,29 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 /// # Errors
 /// [`Kind::Locked`], naming the process that holds it.
 pub(super) async fn take(database: &Path, table: &str, timeout: Duration) -> Result<File, Error> {
+    wait(database, table, timeout, false).await
+}
+
+/// Files for parts of one table, at most: they stay. Parts that share one wait for each other.
+const PLACES: u64 = 256;
+
+/// The name to lock for a part of a table.
+pub(super) fn place(table: &str, part: &str) -> String {
+    let digest = Sha256::digest(part.as_bytes());
+    let number = digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes)) % PLACES;
+    format!("{table} part {number}")
+}
+
+/// As [`take`], beside others who share it.
+pub(super) async fn share(database: &Path, table: &str, timeout: Duration) -> Result<File, Error> {
+    wait(database, table, timeout, true).await
+}
+
+async fn wait(database: &Path, table: &str, timeout: Duration, shared: bool) -> Result<File, Error> {
     let (mut wait, mut left) = (WAITS.0, timeout);
     loop {
         let (database, name) = (database.to_owned(), table.to_owned());
-        match client::blocking(move || Ok(attempt(&database, &name))).await? {
+        match client::blocking(move || Ok(attempt(&database, &name, shared))).await? {
             Ok(Ok(file)) => return Ok(file),
             Err(error) => return Err(of(&error)),
             Ok(Err(holder)) if left.is_zero() => {
@@ -61,10 +80,10 @@ fn of(error: &io::Error) -> Error {
 }
 
 /// The locked file, or who has it.
-fn attempt(database: &Path, table: &str) -> io::Result<Result<File, String>> {
+fn attempt(database: &Path, table: &str, shared: bool) -> io::Result<Result<File, String>> {
     let path = folder(database)?.join(lock_name(table));
     let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path)?;
-    match file.try_lock() {
+    match if shared { file.try_lock_shared() } else { file.try_lock() } {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Err(holder(&mut file))),
         Err(TryLockError::Error(error)) => return Err(error),

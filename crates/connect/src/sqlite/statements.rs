@@ -12,14 +12,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, InterruptHandle, OpenFlags, Statement, TransactionBehavior, types::ValueRef};
+use rusqlite::{
+    Connection, InterruptHandle, OpenFlags, Statement, TransactionBehavior, params_from_iter, types::ValueRef,
+};
 use syncline_core::{schema::FieldType, value::Value};
 
 use super::{client, error, types};
 use crate::{
     Error,
+    database::dialect::sqlite::SQLITE,
     error::Kind,
-    statements::{Gathered, Rows, Statements, in_one_transaction, of_statement, overtime},
+    statements::{Gathered, Params, Rows, Statements, bound, in_one_transaction, of_statement, overtime},
 };
 
 /// How often a statement that took too long is interrupted, until it has noticed: what begins just then does not.
@@ -127,11 +130,34 @@ impl Statements for File {
     }
 
     async fn query(&self, statement: &str, limit: usize, timeout: Duration) -> Result<Rows, Error> {
+        self.ask(statement, Vec::new(), limit, timeout).await
+    }
+
+    async fn query_with(
+        &self,
+        statement: &str,
+        params: &Params,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Rows, Error> {
+        let (sql, texts) = bound(statement, SQLITE.name, SQLITE.parameter, params)?;
+        self.ask(&sql, texts, limit, timeout).await
+    }
+}
+
+impl File {
+    async fn ask(
+        &self,
+        statement: &str,
+        texts: Vec<String>,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Rows, Error> {
         in_one_transaction(&[statement.to_owned()])?;
         let (path, statement) = (self.path.clone(), statement.to_owned());
         let read = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let connection = client::blocking(move || open(&path, read, timeout)).await?;
-        run(connection, timeout, move |connection, _| rows(&connection, &statement, limit)).await
+        run(connection, timeout, move |connection, _| rows(&connection, &statement, &texts, limit)).await
     }
 }
 
@@ -163,7 +189,7 @@ fn one(connection: &Connection, text: &str) -> Result<u64, Error> {
     Ok(if connection.total_changes() == before { 0 } else { connection.changes() })
 }
 
-fn rows(connection: &Connection, text: &str, limit: usize) -> Result<Rows, Error> {
+fn rows(connection: &Connection, text: &str, values: &[String], limit: usize) -> Result<Rows, Error> {
     let mut statement = prepare(connection, text)?;
     if !statement.readonly() {
         return Err(Error::new(Kind::Definition, "the query would write")
@@ -174,7 +200,7 @@ fn rows(connection: &Connection, text: &str, limit: usize) -> Result<Rows, Error
         .map(|c| (c.name().to_owned(), c.decl_type().filter(|d| !d.is_empty()).map(types::declared)))
         .collect();
     let mut gathered = Gathered::new(columns.iter().map(|(name, _)| name.clone()).collect(), limit);
-    let mut sent = statement.query([]).map_err(|e| error::of(&e))?;
+    let mut sent = statement.query(params_from_iter(values)).map_err(|e| error::of(&e))?;
     while let Some(row) = sent.next().map_err(|e| error::of(&e))? {
         let mut values = Vec::with_capacity(columns.len());
         for (at, (name, kind)) in columns.iter().enumerate() {

@@ -329,6 +329,7 @@ mod tests {
             insert: &names,
             update_when: None,
             gone: &Gone::Delete,
+            scope: &[],
         };
         for (sql, searched) in [
             (merge.update(), "d"),

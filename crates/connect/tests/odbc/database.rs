@@ -71,6 +71,10 @@ impl Kit for Postgres {
         ]
     }
 
+    fn loads_parts_at_once(&self) -> bool {
+        false
+    }
+
     fn wider(&self) -> Option<(&'static str, &'static str)> {
         Some(("integer", "bigint"))
     }
@@ -141,6 +145,10 @@ impl Kit for MariaDb {
             "CREATE TRIGGER touching AFTER UPDATE ON {} FOR EACH ROW INSERT INTO touched VALUES (1)",
             MYSQL.quote(table)
         )]
+    }
+
+    fn loads_parts_at_once(&self) -> bool {
+        false
     }
 
     fn wider(&self) -> Option<(&'static str, &'static str)> {

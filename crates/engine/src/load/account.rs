@@ -48,7 +48,7 @@ impl Session<'_> {
             self.counts.read += held.count;
         }
         let rows = held.map(|held| self.held(&held, now)).unwrap_or_default();
-        let parked = self.engine.store.parked(Some(&self.table.sync.name), None, PARKED_MAX).await?;
+        let parked = self.engine.store.parked(Some(&self.name), None, PARKED_MAX).await?;
         // a complete listing has shown every record that is still there; what did not fail again is done
         let settled = |p: &&Parked| p.run != self.run && reading.mode == Mode::Full;
         let checkpoint = Checkpoint {
@@ -68,7 +68,7 @@ impl Session<'_> {
         let one = |key: &Vec<String>| {
             let values: Vec<_> = key.iter().map(|text| Value::Text(text.clone().into())).collect();
             Some(Held {
-                sync: self.table.sync.name.clone(),
+                sync: self.name.clone(),
                 identity: Identity::of(&values, false).ok()?,
                 label: key.join(", "),
                 stream: self.table.sync.to.stream.clone(),
@@ -100,7 +100,7 @@ impl Session<'_> {
             let known = identity.and_then(|id| self.earlier.iter().find(|p| p.identity == id));
             let attempts = known.map_or(0, |p| p.attempts) + 1;
             parked.push(Parked {
-                sync: self.table.sync.name.clone(),
+                sync: self.name.clone(),
                 identity: identity.unwrap_or_else(|| Identity::of_keyless(problem.code, &key)),
                 label: label(&key),
                 key: (identity.is_some() && from_source).then_some(key),

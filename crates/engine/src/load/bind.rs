@@ -20,6 +20,7 @@ use syncline_core::{
     value::Value,
 };
 
+use super::params;
 use crate::Error;
 
 /// A sync into a table, bound to its systems.
@@ -46,6 +47,8 @@ pub struct Table {
     pub match_on: Vec<String>,
     /// What is to be loaded.
     pub fields: Vec<Loaded>,
+    /// The table as it was found when the sync was bound.
+    pub found: Option<database::Table>,
 }
 
 /// A column of the destination and where its values come from.
@@ -68,6 +71,8 @@ pub enum From {
     Column(String),
     /// An expression over its columns.
     Expression(Expr),
+    /// A parameter of the run: the same value in every record.
+    Param(String),
 }
 
 impl Table {
@@ -122,6 +127,7 @@ impl Table {
             stream.is_unique(&key) && key.iter().all(|k| stream.field(k).is_some_and(|f| !f.nullable));
         problems.extend(stream.notes.iter().map(|note| warning("from", note)));
         check_write(&sync, &match_on, &stream_read, &mut problems);
+        problems.extend(params::problems(&sync, &stream_read, &fields, &match_on));
         let described = database.describe(&sync.to.stream).await;
         let described = match described {
             Err(refused) if refused.kind == Kind::Definition => {
@@ -141,9 +147,10 @@ impl Table {
             key_is_total,
             match_on,
             fields,
+            found: described,
             sync,
         };
-        let decision = table.decide(described.as_ref());
+        let decision = table.decide(table.found.as_ref());
         for (column, message) in &decision.problems {
             problems.push(error(&format!("fields.{column}"), &format!("column {column:?} {message}")));
         }
@@ -157,7 +164,7 @@ impl Table {
     pub fn decide(&self, table: Option<&database::Table>) -> Decision {
         let name = named(table.map_or(self.sync.to.stream.as_str(), |t| t.stream.id.as_str()));
         let dialect = self.database.facts().dialect;
-        let wanted: Vec<Column> = self.fields.iter().map(|f| f.column.clone()).collect();
+        let wanted: Vec<Column> = self.fields.iter().map(|f| params::as_found(f, table)).collect();
         let mut decision =
             evolve::decide(dialect, &name, table, &wanted, &self.match_on, self.sync.to.table.schema);
         if let Gone::Mark { column, flag } = self.gone(table) {
@@ -174,6 +181,11 @@ impl Table {
             }
         }
         decision
+    }
+
+    /// Whether records may come that say that they are gone.
+    pub fn tombstones(&self) -> bool {
+        self.sync.from.tombstone.is_some() || self.stream.tells_changes
     }
 
     /// Whether columns of the source are new to the table, whose records are to be completed. What was appended stays as it
@@ -201,7 +213,7 @@ impl Table {
         Shape {
             columns: decision.columns.clone(),
             key: self.match_on.clone(),
-            tombstones: self.sync.from.tombstone.is_some(),
+            tombstones: self.tombstones(),
             changes: decision.changes.clone(),
             ..Shape::default()
         }
@@ -230,7 +242,11 @@ impl Table {
     pub fn keys_stay_apart(&self, fields: &[Field]) -> bool {
         let arrives = |name: &String| {
             let of = |loaded: &&Loaded| loaded.column.name == *name;
-            let wanted = self.fields.iter().find(of).map(|loaded| &loaded.column.kind);
+            let loaded = self.fields.iter().find(of);
+            if loaded.is_some_and(|loaded| matches!(loaded.from, From::Param(_))) {
+                return true;
+            }
+            let wanted = loaded.map(|loaded| &loaded.column.kind);
             fields.iter().find(|f| f.name == *name).is_some_and(|field| {
                 let same = wanted == Some(&field.kind)
                     || matches!(
@@ -262,6 +278,7 @@ impl Table {
             match &field.from {
                 From::Column(name) => add(name),
                 From::Expression(expr) => expr.variables().iter().for_each(&mut add),
+                From::Param(_) => {}
             }
         }
         self.key.iter().for_each(&mut add);
@@ -380,10 +397,7 @@ fn fields(
             Origin::Column(name) => (name.clone(), From::Column(name.clone())),
             Origin::Sql(_) => (computed_name(&field.to), From::Column(computed_name(&field.to))),
             Origin::Expression(expr) => (String::new(), From::Expression(expr.clone())),
-            Origin::Param(name) => {
-                problems.push(error(&path, &format!("there is no parameter {name:?}")));
-                continue;
-            }
+            Origin::Param(name) => (String::new(), From::Param(name.clone())),
         };
         let column = match &from {
             From::Column(_) => match read.field(&name) {
@@ -399,6 +413,7 @@ fn fields(
                 let declared = (dialect.declare)(&kind, false);
                 Column { name: field.to.clone(), kind, declared, nullable: true }
             }
+            From::Param(name) => params::column(sync, dialect, &field.to, name),
         };
         let default = match field.default.clone().map(from_json).transpose() {
             Ok(default) => default,
@@ -409,14 +424,16 @@ fn fields(
         };
         loaded.push(Loaded { column, from, default, required: field.required });
     }
+    loaded.extend(params::of_partition(sync, dialect));
     if sync.rest {
         for (name, why) in &read.unsupported {
             problems.push(warning("from", &format!("column {name:?} is left out: {why}")));
         }
         for source in &base.fields {
-            let taken = sync.fields.iter().any(|f| {
-                f.to == source.name || matches!(&f.from, Origin::Column(name) if *name == source.name)
-            });
+            let taken = loaded.iter().any(|f| f.column.name == source.name)
+                || sync.fields.iter().any(|f| {
+                    f.to == source.name || matches!(&f.from, Origin::Column(name) if *name == source.name)
+                });
             if !taken {
                 loaded.push(Loaded {
                     column: column(&source.name, source, is_key(&source.name)),
@@ -473,6 +490,10 @@ fn match_on(sync: &Sync, key: &[String], fields: &[Loaded], problems: &mut Vec<P
             None => problems
                 .push(error("from.key", &format!("key column {name:?} is not among the fields; map it"))),
         }
+    }
+    if !mapped.is_empty() {
+        let partition = sync.to.table.partition.iter().map(|(column, _)| column.clone());
+        mapped.splice(..0, partition);
     }
     mapped
 }

@@ -41,7 +41,7 @@ pub(super) fn pairing(
         match &field.from {
             _ if table.match_on.contains(name) || !there(name) => {}
             From::Column(from) if field.default.is_none() => columns.push((from.clone(), name.clone())),
-            From::Column(_) | From::Expression(_) => computed.push(name.clone()),
+            From::Column(_) | From::Expression(_) | From::Param(_) => computed.push(name.clone()),
         }
     }
     if !wide {

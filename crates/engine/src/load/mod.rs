@@ -9,6 +9,7 @@ mod account;
 pub mod bind;
 pub mod compare;
 mod keys;
+pub mod params;
 pub mod plan;
 mod prepare;
 mod project;

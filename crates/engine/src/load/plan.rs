@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use super::{
     bind::Table,
-    keys,
+    keys, params,
     prepare::{Prepared, prepare, read},
-    reading::{self, NEW_COLUMN},
+    reading::{self, NEW_COLUMN, Reading},
     run::Options,
     stage::{self, Moved, Moving, Progress},
 };
@@ -25,6 +25,7 @@ use crate::{
     Engine, Error,
     plan::Summary,
     progress::{Event, Observer},
+    reading::POSITION_LOST,
     run::mode_word,
 };
 
@@ -42,13 +43,33 @@ pub async fn plan(
     each: &mut (dyn FnMut(Planned) + Send),
 ) -> Result<Summary, Error> {
     let sync = &table.sync;
+    params::check(sync, &options.partition)?;
+    let lost = match planned(engine, table, options, limit, observer, each, None).await {
+        Err(error) if error.position_lost() => reading::whole(POSITION_LOST),
+        done => return done,
+    };
+    planned(engine, table, options, limit, observer, each, Some(lost)).await
+}
+
+/// `instead`: what is read, whatever the cursor says.
+async fn planned(
+    engine: &Engine,
+    table: &Table,
+    options: &Options,
+    limit: usize,
+    observer: &dyn Observer,
+    each: &mut (dyn FnMut(Planned) + Send),
+    instead: Option<Reading>,
+) -> Result<Summary, Error> {
+    let sync = &table.sync;
+    let name = options.partition.name(&sync.name);
     observer.event(&Event::Phase { phase: Phase::Fetch });
     let claim = Claim {
-        sync: sync.name.clone(),
+        sync: name.clone(),
         table: sync.to.stream.clone(),
         lock_timeout: sync.to.table.lock_timeout,
         replaces: true,
-        partition: Vec::new(),
+        partition: params::scope(table, &options.partition)?,
         dry: true,
     };
     let doing = format!("looking at {:?}", sync.to.stream);
@@ -62,7 +83,11 @@ pub async fn plan(
     if reading.mode == Mode::Incremental && table.adds_columns(load.table()) {
         reading = reading::whole(NEW_COLUMN);
     }
-    let mut prepared = prepare(table, load.table(), &reading, options, engine.clock.now().as_microsecond())?;
+    if let Some(instead) = instead {
+        reading = instead;
+    }
+    let now = engine.clock.now().as_microsecond();
+    let mut prepared = prepare(table, load.table(), &reading, options, None, now)?;
     // what takes the table's place is compared with it here, so that the plan can say what would change
     prepared.shape.takes_place = false;
     let replaces = prepared.commit.merge.how == How::Replace && load.table().is_some();
@@ -72,7 +97,12 @@ pub async fn plan(
         prepared.commit.absent = Absent::Unstaged;
     }
     let scan = Scan {
-        read: read(table, &reading, &prepared.projection.columns),
+        read: read(
+            table,
+            &reading,
+            &prepared.projection.columns,
+            params::of_source(&table.stream, &options.partition),
+        ),
         parts: 1,
         copy: prepared.copy.clone(),
         once: false,
@@ -92,7 +122,7 @@ pub async fn plan(
     };
     let moved = stage::move_rows(moving, parts, writers, || {}).await?;
     observer.event(&Event::Phase { phase: Phase::Plan });
-    let summary = compare(engine, table, &mut *load, prepared, moved, limit, each).await;
+    let summary = compare(engine, (table, &name), &mut *load, prepared, moved, limit, each).await;
     load.close().await.map_err(Error::connect("ending the look"))?;
     let mut summary = summary?;
     summary.mode = mode_word(reading.mode).into();
@@ -105,7 +135,7 @@ pub async fn plan(
 
 async fn compare(
     engine: &Engine,
-    table: &Table,
+    (table, name): (&Table, &str),
     load: &mut dyn Load,
     mut prepared: Prepared,
     moved: Moved,
@@ -123,13 +153,17 @@ async fn compare(
     }
     prepared.commit.staged = staged;
     let mut notes = table.notes.clone();
+    if let Some(why) = &moved.shortfall {
+        prepared.commit.absent = Absent::Unknown;
+        notes.push(format!("nothing is said to be gone: {why}"));
+    }
     if prepared.commit.absent == Absent::Unknown && prepared.commit.merge.how != How::Replace {
         let (absent, note) = keys::stage_gone(table, load).await?;
         prepared.commit.absent = absent;
         notes.extend(note);
     }
     let preview = load.preview(&prepared.commit, limit).await.map_err(Error::connect("comparing"))?;
-    let approved = engine.store.approval(&sync.name).await?;
+    let approved = engine.store.approval(name).await?;
     let listed =
         if prepared.commit.absent == Absent::Unstaged { staged } else { preview.known - preview.absent };
     let verdict = guard::judge(&sync.deletes, preview.absent, preview.known, listed, approved);
@@ -167,7 +201,7 @@ fn show(
     each: &mut (dyn FnMut(Planned) + Send),
 ) {
     for record in &preview.records {
-        each(planned(table, record, held));
+        each(record_planned(table, record, held));
     }
     for failed in moved.failed.iter().take(limit) {
         each(Planned {
@@ -181,7 +215,7 @@ fn show(
     }
 }
 
-fn planned(table: &Table, record: &Previewed, held: bool) -> Planned {
+fn record_planned(table: &Table, record: &Previewed, held: bool) -> Planned {
     let action = match record.action {
         "create" => PlannedAction::Create,
         "update" => PlannedAction::Update,

@@ -11,8 +11,11 @@ use syncline_core::{
     sync::{DeletePolicy, Mode, Sync, Write},
 };
 
+use syncline_store::RunId;
+
 use super::{
     bind::{From, Table},
+    params,
     project::{self, Projection},
     reading::Reading,
     run::Options,
@@ -43,7 +46,7 @@ impl Prepared {
 }
 
 /// What to list.
-pub(super) fn read(table: &Table, reading: &Reading, columns: &[String]) -> Read {
+pub(super) fn read(table: &Table, reading: &Reading, columns: &[String], params: Params) -> Read {
     let from = &table.sync.from;
     let full = reading.mode == Mode::Full;
     Read {
@@ -58,7 +61,7 @@ pub(super) fn read(table: &Table, reading: &Reading, columns: &[String]) -> Read
         lag: from.lag,
         batch_rows: BATCH_ROWS,
         batch_bytes: BATCH_BYTES,
-        params: Params::new(),
+        params,
     }
 }
 
@@ -71,6 +74,7 @@ pub(super) fn prepare(
     found: Option<&database::Table>,
     reading: &Reading,
     options: &Options,
+    run: Option<RunId>,
     started_at: i64,
 ) -> Result<Prepared, Error> {
     let sync = &table.sync;
@@ -85,14 +89,17 @@ pub(super) fn prepare(
         let problems = decision.problems.iter().map(problem).collect();
         return Err(Error::Definition { sync: sync.name.clone(), problems });
     }
+    let params = params::values(table, &options.partition, run, started_at, found);
     let full = reading.mode == Mode::Full;
+    // others load their parts of the table meanwhile
+    let scoped = !sync.to.table.partition.is_empty();
     let replaces = full && (sync.write == Write::Replace || options.prepurge);
     // a swap would lose what hangs on the table, and marks that others or we have set
     let marks = matches!(table.gone(found), Gone::Mark { .. }) && found.is_some();
     let swaps =
-        replaces && !marks && sync.from.tombstone.is_none() && found.is_none_or(|t| t.dependents.is_empty());
+        replaces && !scoped && !marks && !table.tombstones() && found.is_none_or(|t| t.dependents.is_empty());
     let merges = table.database.facts().merges;
-    let first = full && found.is_none() && sync.from.tombstone.is_none();
+    let first = full && found.is_none() && !table.tombstones() && !scoped;
     // a table that is purged first has nothing that rows could be added to
     let appends = sync.write == Write::Append && !replaces;
     if replaces && !swaps && merges && found.is_some() && table.match_on.is_empty() {
@@ -138,14 +145,14 @@ pub(super) fn prepare(
     shape.key_is_total = table.keys_stay_apart(&fields);
     let copy = copy_plan(table, &decision, &fields);
     shape.relayed = copy.is_some();
-    let projection = projection(table, &decision, fields, reading);
+    let projection = projection(table, &decision, fields, reading, &params);
     let commit = Commit {
         merge,
         absent,
         guard: sync.deletes.clone(),
         approved: None,
         after: options_of.after.clone(),
-        params: std::collections::BTreeMap::new(),
+        params,
         reindex: options.reindex,
         cursor: None,
         started_at,
@@ -213,6 +220,7 @@ fn copy_plan(table: &Table, decision: &Decision, fields: &[Field]) -> Option<Cop
                     default: loaded.default.clone(),
                 })));
             }
+            From::Param(_) => return None,
         }
     }
     let sync = &table.sync;
@@ -220,14 +228,21 @@ fn copy_plan(table: &Table, decision: &Decision, fields: &[Field]) -> Option<Cop
     Some(CopyPlan { outputs, filter: sync.from.filter.clone(), tombstone })
 }
 
-fn projection(table: &Table, decision: &Decision, fields: Vec<Field>, reading: &Reading) -> Projection {
+fn projection(
+    table: &Table,
+    decision: &Decision,
+    fields: Vec<Field>,
+    reading: &Reading,
+    params: &params::Values,
+) -> Projection {
     let columns = table.columns();
     let at = |name: &String| columns.iter().position(|c| c == name);
     let output = |(from, column): (&usize, &database::Column)| {
         let loaded = &table.fields[*from];
-        let from = project::Origin::of(&loaded.from, &columns)?;
+        let from = project::Origin::of(&loaded.from, &columns, params)?;
         let required = table.requires(loaded, column);
-        Some(project::Output { from, default: loaded.default.clone(), required })
+        let key = table.match_on.contains(&column.name);
+        Some(project::Output { from, default: loaded.default.clone(), required, key })
     };
     let sync = &table.sync;
     let status = sync.from.tombstone.as_ref().filter(|_| !sync.from.tombstone_values.is_empty());
@@ -244,6 +259,7 @@ fn projection(table: &Table, decision: &Decision, fields: Vec<Field>, reading: &
         key: table.key.iter().filter_map(at).collect(),
         status: status.and_then(at).map(|at| (at, sync.from.tombstone_values.clone())),
         read_before,
+        told_gone: table.stream.tells_changes,
         columns,
     }
 }

@@ -12,7 +12,7 @@ use syncline_core::{
     value::Value,
 };
 
-use super::bind::From;
+use super::{bind::From, params::Values};
 
 /// How records of a batch become rows.
 pub(super) struct Projection {
@@ -28,6 +28,8 @@ pub(super) struct Projection {
     pub(super) status: Option<(usize, Vec<String>)>,
     /// Index of the cursor column, and the value whose records were read before (`append` only).
     pub(super) read_before: Option<(usize, Value<'static>)>,
+    /// A record that is gone comes with its key only.
+    pub(super) told_gone: bool,
 }
 
 /// Where a field's value comes from.
@@ -35,19 +37,23 @@ pub(super) struct Output {
     pub(super) from: Origin,
     pub(super) default: Option<Value<'static>>,
     pub(super) required: bool,
+    /// It belongs to the table's key.
+    pub(super) key: bool,
 }
 
 /// See [`From`], by index.
 pub(super) enum Origin {
     Column(usize),
     Expression(Expr),
+    Constant(Value<'static>),
 }
 
 impl Origin {
-    pub(super) fn of(from: &From, columns: &[String]) -> Option<Self> {
+    pub(super) fn of(from: &From, columns: &[String], params: &Values) -> Option<Self> {
         match from {
             From::Column(name) => columns.iter().position(|c| c == name).map(Self::Column),
             From::Expression(expr) => Some(Self::Expression(expr.clone())),
+            From::Param(name) => Some(Self::Constant(params.get(name).cloned().unwrap_or(Value::Null))),
         }
     }
 }
@@ -71,6 +77,7 @@ impl Projection {
             key: Vec::new(),
             status: None,
             read_before: None,
+            told_gone: false,
         }
     }
 
@@ -116,15 +123,22 @@ impl Projection {
             Some(at) => batch.value(row, at),
             None => Value::Null,
         };
-        if let Some(filter) = &self.filter
+        let told_gone = self.told_gone && batch.op(row) == RecordOp::Delete;
+        if let Some(filter) = self.filter.as_ref().filter(|_| !told_gone)
             && !filter.test(variable).map_err(|why| problem("filter", why))?
         {
             return Ok(false);
         }
         for (field, output) in self.fields.iter().zip(&self.outputs) {
+            // the source tells the keys of what is gone, and nothing else
+            if told_gone && !output.key {
+                values.push(Value::Null);
+                continue;
+            }
             let about = |why: String| format!("field {:?}: {why}", field.name);
             let value = match &output.from {
                 Origin::Column(at) => batch.value(row, *at),
+                Origin::Constant(value) => value.clone(),
                 Origin::Expression(expr) => {
                     expr.evaluate(variable).map_err(|why| problem("expression", about(why)))?
                 }

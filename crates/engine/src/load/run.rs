@@ -8,7 +8,7 @@ use std::{
 
 use syncline_connect::{
     database::{self, Absent, Claim, Gone, How, Load, Writer},
-    source::{FETCH_MAX, Failed, Fetch, Part, Scan},
+    source::{FETCH_MAX, Failed, Fetch, Params, Part, Scan},
 };
 use syncline_core::{
     counts::Counts,
@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use super::{
     bind::Table,
-    keys,
+    keys, params,
     prepare::{Prepared, prepare, read},
     project::Projection,
     range::{Bounds, Range},
@@ -38,6 +38,7 @@ use super::{
 use crate::{
     Engine, Error,
     progress::{Event, Observer},
+    reading::POSITION_LOST,
     run::{PARKED_MAX, Report, about, mode_word},
 };
 
@@ -81,10 +82,12 @@ pub async fn run(
     cancel: watch::Receiver<bool>,
 ) -> Result<Report, Error> {
     let sync = &table.sync;
-    let lease = engine.store.claim(&sync.name, engine.clock.now()).await?;
+    params::check(sync, &options.partition)?;
+    let name = options.partition.name(&sync.name);
+    let lease = engine.store.claim(&name, engine.clock.now()).await?;
     let started = engine.clock.elapsed();
     // what is likely to be read; the claim looks again
-    let state = table.database.state(&sync.name, &sync.to.stream).await;
+    let state = table.database.state(&name, &sync.to.stream).await;
     let cursor = match &state {
         Ok(state) => reading::cursor(state.as_ref()),
         Err(_) => None,
@@ -96,7 +99,7 @@ pub async fn run(
     let new = NewRun {
         mode: reading.mode,
         reason: reading.reason.clone(),
-        about: about(sync, &options.about),
+        about: about(sync, &options.about, &options.partition),
         at: engine.clock.now(),
     };
     let run = engine.store.start_run(&lease, new).await?;
@@ -111,6 +114,7 @@ pub async fn run(
         engine,
         table,
         options,
+        name,
         lease: &lease,
         run,
         mode: reading.mode,
@@ -131,6 +135,8 @@ pub(super) struct Session<'a> {
     pub(super) engine: &'a Engine,
     pub(super) table: &'a Table,
     pub(super) options: &'a Options,
+    /// Under which it is remembered: that of the partition.
+    pub(super) name: String,
     pub(super) lease: &'a Lease,
     pub(super) run: RunId,
     /// What was said at the beginning that would be read.
@@ -153,7 +159,7 @@ impl Session<'_> {
         for note in self.notes.clone() {
             self.observer.event(&Event::Note { text: note });
         }
-        self.earlier = self.engine.store.parked(Some(&self.table.sync.name), None, PARKED_MAX).await?;
+        self.earlier = self.engine.store.parked(Some(&self.name), None, PARKED_MAX).await?;
         if let Some(repair) = &self.options.repair {
             return self.repair(repair).await;
         }
@@ -167,9 +173,16 @@ impl Session<'_> {
             return Ok(());
         }
         let mut load = self.open().await?;
-        let loaded = self.load(&mut *load).await;
+        let mut loaded = self.load(&mut *load, None).await;
         // what could not be removed is removed by the next load
-        let closed = load.close().await;
+        let mut closed = load.close().await;
+        if let Err(error) = &loaded
+            && error.position_lost()
+        {
+            let mut load = self.open().await?;
+            loaded = self.load(&mut *load, Some(reading::whole(POSITION_LOST))).await;
+            closed = load.close().await;
+        }
         loaded?;
         if let Err(error) = closed {
             self.note(format!("the staging table is left behind: {error}; the next load removes it"));
@@ -180,11 +193,11 @@ impl Session<'_> {
     async fn open(&self) -> Result<Box<dyn Load>, Error> {
         let sync = &self.table.sync;
         let claim = Claim {
-            sync: sync.name.clone(),
+            sync: self.name.clone(),
             table: sync.to.stream.clone(),
             lock_timeout: sync.to.table.lock_timeout,
             replaces: sync.write == Write::Replace || self.options.prepurge,
-            partition: Vec::new(),
+            partition: params::scope(self.table, &self.options.partition)?,
             dry: false,
         };
         self.table.database.open(&claim).await.map_err(Error::connect(format!("taking {:?}", sync.to.stream)))
@@ -195,10 +208,11 @@ impl Session<'_> {
         if load.remembers() {
             return Ok(reading::cursor(load.state()));
         }
-        Ok(self.engine.store.cursor(&self.table.sync.name).await?)
+        Ok(self.engine.store.cursor(&self.name).await?)
     }
 
-    async fn load(&mut self, load: &mut dyn Load) -> Result<(), Error> {
+    /// `instead`: what is read, whatever the cursor says.
+    async fn load(&mut self, load: &mut dyn Load, instead: Option<Reading>) -> Result<(), Error> {
         let sync = &self.table.sync;
         if !load.remembers() {
             self.note(
@@ -219,6 +233,9 @@ impl Session<'_> {
         if reading.mode == Mode::Incremental && self.table.adds_columns(load.table()) {
             reading = reading::whole(NEW_COLUMN);
         }
+        if let Some(instead) = instead {
+            reading = instead;
+        }
         if let Some(reason) = reading.reason.clone().filter(|_| reading.mode != self.mode) {
             self.note(reason);
         }
@@ -234,7 +251,7 @@ impl Session<'_> {
             && prepared.shape.changes.is_empty()
             && !stage::any(&mut parts).await.map_err(doing())?;
         let moved = if nothing {
-            Moved { resume: parts.first().and_then(|part| part.resume()), ..Moved::default() }
+            stage::nothing(&parts)
         } else {
             let writers =
                 load.stage(&prepared.shape, parts.len()).await.map_err(Error::connect("staging"))?;
@@ -243,6 +260,11 @@ impl Session<'_> {
         };
         self.phase(Phase::Finish);
         self.finish(load, &reading, prepared, moved, cursor).await
+    }
+
+    /// What the source is given.
+    fn params(&self) -> Params {
+        params::of_source(&self.table.stream, &self.options.partition)
     }
 
     fn parallel(&self) -> usize {
@@ -256,7 +278,7 @@ impl Session<'_> {
         parallel: usize,
     ) -> Result<Vec<Box<dyn Part>>, Error> {
         let scan = Scan {
-            read: read(self.table, reading, &prepared.projection.columns),
+            read: read(self.table, reading, &prepared.projection.columns, self.params()),
             parts: parallel.min(self.table.database.facts().writers_max),
             copy: prepared.copy.clone(),
             once: self.table.sync.write == Write::Append,
@@ -316,8 +338,11 @@ impl Session<'_> {
             staged -= self.exclude_doubtful(load).await?;
         }
         prepared.commit.staged = staged;
-        let approved = self.engine.store.approval(&sync.name).await?;
+        let approved = self.engine.store.approval(&self.name).await?;
         prepared.commit.approved = approved;
+        if let Some(why) = moved.shortfall.take() {
+            self.fall_short(load, &mut prepared, why)?;
+        }
         self.guard_replace(load, &mut prepared, staged).await?;
         if prepared.commit.absent == Absent::Unknown && prepared.commit.merge.how != How::Replace {
             let (absent, note) = keys::stage_gone(self.table, load).await?;
@@ -345,6 +370,19 @@ impl Session<'_> {
         let removed = outcome.absent_deleted > 0 || prepared.commit.merge.how == How::Replace;
         let cursor = (!load.remembers() && self.bounds.is_none()).then_some(stored);
         self.record(outcome.held, cursor, approved.is_some() && removed, reading).await
+    }
+
+    /// The listing is not the whole of what was asked for: nothing is gone because it was not shown.
+    fn fall_short(&mut self, load: &dyn Load, prepared: &mut Prepared, why: String) -> Result<(), Error> {
+        if prepared.commit.merge.how == How::Replace && load.table().is_some() {
+            if self.table.match_on.is_empty() || !self.table.database.facts().merges {
+                return Err(Error::Held { gone: 0, reason: why });
+            }
+            prepared.commit.merge.how = How::Merge;
+        }
+        prepared.commit.absent = Absent::Unknown;
+        self.note(format!("nothing is said to be gone: {why}"));
+        Ok(())
     }
 
     /// Replacing a table removes what was not staged: when that is too much for the guard, rows are merged instead, and the
@@ -463,9 +501,9 @@ impl Session<'_> {
                 stream: self.table.reads.clone(),
                 columns: prepared.projection.columns.clone(),
                 key: self.table.key.clone(),
-                tombstone: read(self.table, &reading, &[]).tombstone,
+                tombstone: read(self.table, &reading, &[], Params::new()).tombstone,
                 keys: group.to_vec(),
-                params: self.options.partition.params.clone(),
+                params: self.params(),
             };
             let doing = "fetching records by key";
             let batch = self.table.source.fetch(fetch).await.map_err(Error::connect(doing))?;
@@ -505,7 +543,7 @@ impl Session<'_> {
 
     fn prepare(&mut self, found: Option<&database::Table>, reading: &Reading) -> Result<Prepared, Error> {
         let started_at = self.engine.clock.now().as_microsecond();
-        let prepared = prepare(self.table, found, reading, self.options, started_at)?;
+        let prepared = prepare(self.table, found, reading, self.options, Some(self.run), started_at)?;
         Ok(prepared)
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Moved {
     pub(super) highest: Option<i64>,
     /// Where a later incremental read may start.
     pub(super) resume: Option<Position>,
+    /// Why the listing was not the whole of what was asked for.
+    pub(super) shortfall: Option<String>,
 }
 
 /// Totals while rows are moved.
@@ -88,6 +90,15 @@ pub(super) async fn any(parts: &mut Vec<Box<dyn Part>>) -> Result<bool, syncline
     Ok(any)
 }
 
+/// What is known of parts that had nothing to move.
+pub(super) fn nothing(parts: &[Box<dyn Part>]) -> Moved {
+    Moved {
+        resume: parts.first().and_then(|part| part.resume()),
+        shortfall: parts.iter().find_map(|part| part.shortfall()),
+        ..Moved::default()
+    }
+}
+
 /// Moves every part into a stream: each stream takes the next part when it is done with one, so that fewer streams than
 /// asked for lose nothing. The first failure stops all.
 pub(super) async fn move_rows(
@@ -127,6 +138,7 @@ impl Moved {
         self.last = other.last.or(self.last.take());
         self.highest = self.highest.max(other.highest);
         self.resume = other.resume.or(self.resume.take());
+        self.shortfall = other.shortfall.or(self.shortfall.take());
         too_many(self.failed.len())
     }
 }
@@ -197,5 +209,6 @@ async fn part_into(
         failpoint!("engine.load.staging", Error::failpoint);
     }
     moved.resume = part.resume().or(moved.resume.take());
+    moved.shortfall = part.shortfall().or(moved.shortfall.take());
     Ok(())
 }

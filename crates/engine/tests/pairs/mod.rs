@@ -21,6 +21,7 @@ use syncline_core::{
     value::Value,
 };
 
+pub(crate) use self::world::sync;
 use self::{
     columns::{Column, MYSQL, POSTGRES, SQLITE},
     world::{End, Record, World, contents, load},

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::HeaderMap, response::Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use syncline_core::run::Status;
+use syncline_core::{partition::Partition, run::Status};
 use syncline_engine::service::{Progress, StartOptions};
 use syncline_store::{
     Run,
@@ -132,7 +132,7 @@ async fn progress(State(api): State<Api>, Path(id): Path<Id>) -> Answer<Progress
     let until: Timestamp = run.finished_at.unwrap_or_else(|| api.clock.now());
     let recorded = ProgressShown {
         run: run.id,
-        sync: run.sync,
+        sync: Partition::sync_of(&run.sync).to_owned(),
         status: run.status,
         live: false,
         phase: None,
@@ -216,7 +216,7 @@ async fn carried_by(api: &Api, run: &Run) -> Result<OccurrenceId, Problem> {
     if run.status.is_final() {
         return Err(Problem::new(Code::NotPossible, format!("run {} has ended", run.id)));
     }
-    match occurrences::carrying(api, Subject::sync(run.sync.clone()), run.id).await? {
+    match occurrences::carrying(api, Subject::sync(Partition::sync_of(&run.sync)), run.id).await? {
         Some(occurrence) => Ok(occurrence),
         None => Err(Problem::new(Code::NotPossible, format!("run {} is not carried out on its own by the service", run.id))
             .hint("it is a step of a chain (cancel the chain's run) or was started from the command line (stop it there)")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use syncline_core::{counts::Counts, run::Status};
+use syncline_core::{counts::Counts, partition::Partition, run::Status};
 use syncline_engine::service::{
     control::Refused,
     health::{Health, Level},
@@ -119,7 +119,7 @@ impl From<Run> for RunShown {
         let seconds = run.finished_at.map(|end| end.duration_since(run.started_at).as_secs_f64());
         Self {
             id: run.id,
-            sync: run.sync,
+            sync: Partition::sync_of(&run.sync).to_owned(),
             mode: run.mode,
             reason: run.reason,
             status: run.status,

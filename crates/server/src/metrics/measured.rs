@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use syncline_connect::clock::Clock;
+use syncline_core::partition::Partition;
 use syncline_engine::service::{Done, Executor, Order};
 use syncline_store::{
     Error, RunId,
@@ -46,7 +47,7 @@ impl Measured {
         };
         for run in runs {
             if let Some(run) = self.store.run(run).await? {
-                self.metrics.records(&run.sync, run.counts);
+                self.metrics.records(Partition::sync_of(&run.sync), run.counts);
             }
         }
         Ok(())

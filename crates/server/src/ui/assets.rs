@@ -46,9 +46,8 @@ pub(crate) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("style", "css", "text/css; charset=utf-8", include_bytes!("../../assets/style.css"))
 });
 /// Replaces parts of pages.
-pub(crate) static HTMX: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("htmx", "js", JAVASCRIPT, include_bytes!("../../assets/vendor/htmx.min.js"))
-});
+pub(crate) static HTMX: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("htmx", "js", JAVASCRIPT, include_bytes!("../../assets/vendor/htmx.min.js")));
 /// Lets events do that.
 pub(crate) static HTMX_SSE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("htmx-sse", "js", JAVASCRIPT, include_bytes!("../../assets/vendor/htmx-ext-sse.min.js"))

@@ -80,8 +80,10 @@ impl Fault {
 
     /// A form that is not one of ours, or is too old.
     pub(crate) fn unbelieved() -> Self {
-        let detail = "The form does not come from a page of this session, or the server was started again since.";
-        Self::new(StatusCode::FORBIDDEN, "Nothing was done", detail).hint("Go back, reload the page, and try again.")
+        let detail =
+            "The form does not come from a page of this session, or the server was started again since.";
+        Self::new(StatusCode::FORBIDDEN, "Nothing was done", detail)
+            .hint("Go back, reload the page, and try again.")
     }
 
     /// A form or an address with something that cannot be.
@@ -113,15 +115,21 @@ impl Fault {
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(status, "Not found", "There is no such page."),
-            StatusCode::UNAUTHORIZED => Self::new(status, "Sign in first", "There is nothing to see without a token."),
+            StatusCode::UNAUTHORIZED => {
+                Self::new(status, "Sign in first", "There is nothing to see without a token.")
+            }
             StatusCode::FORBIDDEN => Self::new(status, "Not allowed", "This may not be asked from here."),
             StatusCode::MISDIRECTED_REQUEST => Self::new(
                 status,
                 "Wrong name",
                 "Without a token, only localhost and loopback addresses are answered.",
             ),
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something failed that should not", "Syncline could not make this page.")
-                .hint("The log of the server says why."),
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Something failed that should not",
+                "Syncline could not make this page.",
+            )
+            .hint("The log of the server says why."),
         }
     }
 
@@ -162,7 +170,15 @@ impl From<Problem> for Fault {
             code => code.title(),
         };
         let Problem { code, detail, hint, faults, retry_after } = problem;
-        Self { status: code.status(), title: title.to_owned(), detail: sentence(&detail), hint: hint.as_deref().map(sentence), faults, instead: None, retry_after }
+        Self {
+            status: code.status(),
+            title: title.to_owned(),
+            detail: sentence(&detail),
+            hint: hint.as_deref().map(sentence),
+            faults,
+            instead: None,
+            retry_after,
+        }
     }
 }
 

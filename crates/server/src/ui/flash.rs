@@ -84,7 +84,9 @@ pub(crate) fn back(headers: &HeaderMap, path: &str, done: Done) -> Response {
 
 /// To another page: by a header that htmx follows when it asked, else as browsers do after a form.
 pub(crate) fn go(headers: &HeaderMap, place: &str) -> Response {
-    let Ok(value) = HeaderValue::from_str(place) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let Ok(value) = HeaderValue::from_str(place) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     if headers.contains_key("hx-request") {
         return (StatusCode::OK, [("hx-redirect", value)]).into_response();
     }

@@ -103,7 +103,8 @@ impl Ui {
     /// The store failed.
     pub(crate) async fn frame(&self, visitor: &Visitor, tab: Tab, title: &str) -> Result<Frame, Fault> {
         let standing = self.api.standing().await?;
-        let sum = |of: fn(&syncline_store::service::Summary) -> u64| standing.summaries.values().map(of).sum();
+        let sum =
+            |of: fn(&syncline_store::service::Summary) -> u64| standing.summaries.values().map(of).sum();
         let entries = entries(tab, sum(|s| s.parked + s.conflicted), sum(|s| s.held));
         Ok(Frame { entries, ..Frame::bare(Some(visitor), tab, title) })
     }

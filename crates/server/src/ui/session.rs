@@ -170,7 +170,8 @@ pub(crate) fn of_our_pages(headers: &HeaderMap) -> bool {
 
 /// Whether a form carries what the visitor's forms carry.
 pub(crate) fn believed(visitor: &Visitor, csrf: &str) -> bool {
-    !csrf.is_empty() && constant_time::verify_slices_are_equal(visitor.csrf.as_bytes(), csrf.as_bytes()).is_ok()
+    !csrf.is_empty()
+        && constant_time::verify_slices_are_equal(visitor.csrf.as_bytes(), csrf.as_bytes()).is_ok()
 }
 
 /// The number of the session that a request names.
@@ -188,11 +189,13 @@ pub(crate) fn set_cookie(id: Option<&str>, secure: bool) -> String {
 }
 
 /// What may stand in a query as it is.
-const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'>');
+const QUERY: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'>');
 
 fn to_sign_in(method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     let here = uri.path_and_query().map_or("/", |here| here.as_str());
-    let next = if method == Method::GET && flash::is_ours(here) && !here.starts_with("/ui/") { here } else { "/" };
+    let next =
+        if method == Method::GET && flash::is_ours(here) && !here.starts_with("/ui/") { here } else { "/" };
     let place = match next {
         "/" => "/sign-in".to_owned(),
         next => format!("/sign-in?next={}", utf8_percent_encode(next, QUERY)),
@@ -275,6 +278,9 @@ mod tests {
             set_cookie(Some("xyz"), true),
             "syncline_session=xyz; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200; Secure"
         );
-        assert_eq!(set_cookie(None, false), "syncline_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+        assert_eq!(
+            set_cookie(None, false),
+            "syncline_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
+        );
     }
 }

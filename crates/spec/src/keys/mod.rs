@@ -252,6 +252,41 @@ pub(crate) static SYNC: Shape = Shape {
             "When to run under `syncline serve`, and what is different then.",
         )
         .also(&["schedules"]),
+        optional(
+            "params",
+            Kind::Texts,
+            "",
+            "Tables only: parameters whose values every run is given; it is then about this part of the records only.",
+        )
+        .also(&["parameters", "args"]),
+        optional(
+            "fresh",
+            Kind::Duration,
+            "",
+            "With `params`: a part that was loaded within this time is not loaded again, unless somebody insists.",
+        )
+        .also(&["ttl", "max_age"]),
+        optional(
+            "each",
+            Kind::Shape(&EACH),
+            "",
+            "With `params`: how the parts of a series are found, so that all can be asked for at once.",
+        ),
+    ],
+};
+
+pub(crate) static EACH: Shape = Shape {
+    title: "each",
+    keys: &[
+        required("connection", Kind::Text, "Name of the connection that is asked."),
+        required(
+            "query",
+            Kind::Sql,
+            "Query with a row for each part and a column for each of the sync's `params`; it may use `:owner` and `params`.",
+        )
+        .also(&["sql", "statement"]),
+        optional("params", Kind::Texts, "", "Parameters whose values are given with the request.")
+            .also(&["parameters"]),
     ],
 };
 
@@ -265,7 +300,7 @@ pub(crate) static FROM: Shape = Shape {
             "",
             "Table or view, with its schema where it has one. Exactly one of `table` and `query` is given.",
         )
-        .also(&["stream", "view", "name", "from", "list", "path"]),
+        .also(&["stream", "view", "name", "from", "path"]),
         optional(
             "query",
             Kind::Sql,
@@ -273,6 +308,18 @@ pub(crate) static FROM: Shape = Shape {
             "Statement that gives the records, in the source's own words; needs `key`.",
         )
         .also(&["sql", "select", "statement"]),
+        optional(
+            "resource",
+            Kind::Text,
+            "",
+            "APIs only, instead of `table`: what the API calls what is read.",
+        ),
+        optional(
+            "list",
+            Kind::Text,
+            "",
+            "APIs only, instead of `table`: list that is read, by title, path or id.",
+        ),
         optional(
             "mass_query",
             Kind::Sql,
@@ -397,10 +444,16 @@ pub(crate) static TO: Shape = Shape {
             "Databases only: condition over `s` (the source's record) and `d` (the destination's); only then is a record updated.",
         ),
         optional(
+            "partition",
+            Kind::Named(&Kind::Text),
+            "",
+            "Databases only: columns that hold a parameter, and which (`owner` is the user for whom it runs): only rows that have its values there are touched.",
+        ),
+        optional(
             "after",
             Kind::List(&Kind::Sql),
             "",
-            "Databases only: statements that run after the load, in its transaction; at most 100.",
+            "Databases only: statements that run after the load, in its transaction; at most 100. `:name` is a parameter.",
         )
         .also(&["post", "post_processor", "hooks"]),
         optional(
@@ -461,19 +514,35 @@ pub(crate) static GUARD: Shape = Shape {
 pub(crate) static FIELD: Shape = Shape {
     title: "field",
     keys: &[
-        optional("from", Kind::Text, "", "Source column. Exactly one of `from`, `cel` and `sql` is given.")
-            .also(&["column", "source"]),
-        optional("cel", Kind::Expression, "", "CEL expression over source columns.").also(&[
-            "expression",
-            "expr",
+        optional(
+            "from",
+            Kind::Text,
+            "",
+            "Source column. Exactly one of `from`, `cel`, `sql` and `param` is given.",
+        )
+        .also(&["column", "source"]),
+        optional(
             "transform",
-        ]),
+            Kind::Either(&[Kind::Words(&TRANSFORMS), Kind::List(&Kind::Words(&TRANSFORMS))]),
+            "",
+            "With `from`: functions that are applied to its value, in this order.",
+        )
+        .also(&["transforms", "functions", "normalise", "normalize"]),
+        optional("cel", Kind::Expression, "", "CEL expression over source columns.")
+            .also(&["expression", "expr"]),
         optional(
             "sql",
             Kind::Sql,
             "",
             "Tables only: expression in the source's own SQL, which the source evaluates.",
         ),
+        optional(
+            "param",
+            Kind::Text,
+            "",
+            "Tables only: parameter of the run: one of `params`, or `owner`, `run_at` or `run`.",
+        )
+        .also(&["parameter"]),
         optional(
             "direction",
             Kind::Words(&DIRECTIONS),
@@ -521,4 +590,8 @@ pub(crate) static KEY_WORDS: Words = Words { words: &["primary"], refused: &[] }
 pub(crate) static HASHED_WORDS: Words = Words { words: &["all"], refused: &[] };
 pub(crate) static ON_EDITS: Words = Words { words: &["overwrite", "report"], refused: &[] };
 pub(crate) static DIRECTIONS: Words = Words { words: &["both", "push", "pull"], refused: &[] };
+pub(crate) static TRANSFORMS: Words = Words {
+    words: syncline_core::functions::TRANSFORMS,
+    refused: &[("lowercase", "it is called \"lower\""), ("strip", "it is called \"trim\"")],
+};
 pub(crate) static KINDS: Words = Words { words: &["hyperlink"], refused: &[] };

@@ -76,6 +76,7 @@ cases! {
     runs {
         a_run_goes_from_running_to_its_end,
         runs_are_listed_newest_first,
+        runs_of_a_sync_are_those_of_its_partitions_too,
         an_account_that_does_not_close_is_refused,
         a_finished_run_takes_no_more_writes,
         old_runs_and_spent_units_are_forgotten,

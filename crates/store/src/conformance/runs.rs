@@ -9,7 +9,7 @@ use super::{
     Place,
     world::{SYNC, World, at, create, days, end, new_run, park},
 };
-use crate::{About, Checkpoint, Error, NewRun, RunEnd};
+use crate::{About, Checkpoint, Error, NewRun, Parked, RunEnd};
 
 pub(super) async fn a_run_goes_from_running_to_its_end(place: Arc<dyn Place>) {
     let World { store, lease, run: first } = World::of(&place).await;
@@ -21,6 +21,8 @@ pub(super) async fn a_run_goes_from_running_to_its_end(place: Arc<dyn Place>) {
         schedule: Some("hourly".to_owned()),
         correlation: Some("c-1".to_owned()),
         retry_of: Some(first),
+        owner: Some("0d9b7a1e-6a9e-4d0e-9a54-3b9d7f1c2e10".to_owned()),
+        params: BTreeMap::from([("webinar".to_owned(), "w 'é'".to_owned())]),
     };
     let new = NewRun { mode: Mode::Incremental, reason: reason.clone(), about: about.clone(), at: at(2) };
     let run = store.start_run(&lease, new).await.expect("a run");
@@ -177,4 +179,33 @@ pub(super) async fn times_are_kept_to_the_microsecond(place: Arc<dyn Place>) {
     let end = RunEnd { at: year_0, ..end(Status::Succeeded, 0) };
     store.finish_run(&lease, run, end).await.expect("nothing is old enough to be forgotten");
     assert_eq!(spent(before_all).await.len(), 2);
+}
+
+pub(super) async fn runs_of_a_sync_are_those_of_its_partitions_too(place: Arc<dyn Place>) {
+    let World { store, lease, run } = World::of(&place).await;
+    let parts = [format!("{SYNC}#0a"), format!("{SYNC}#ff"), format!("{SYNC}$"), format!("{SYNC}2")];
+    let mut runs = vec![run];
+    for name in &parts {
+        let lease = store.claim(name, at(1)).await.expect("a claim");
+        let about = About { owner: Some("ann".to_owned()), ..About::default() };
+        let new = NewRun { about, ..new_run(1) };
+        let run = store.start_run(&lease, new).await.expect("a run");
+        let failed = Parked { sync: name.clone(), run, ..park(1, 1, 1) };
+        let parked = Checkpoint { parked: vec![failed], at: at(1), ..Checkpoint::default() };
+        store.checkpoint(&lease, run, parked).await.expect("a checkpoint");
+        store.finish_run(&lease, run, end(Status::Succeeded, 2)).await.expect("an end");
+        runs.push(run);
+    }
+    store.finish_run(&lease, run, end(Status::Succeeded, 3)).await.expect("an end");
+    let ids = async |name: &str| {
+        let runs = store.runs(Some(name), None, 9).await.expect("runs");
+        runs.iter().map(|run| run.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(SYNC).await, [runs[2], runs[1], runs[0]], "not those of names that only begin alike");
+    assert_eq!(ids(&parts[0]).await, [runs[1]]);
+    let waiting = store.waiting().await.expect("waiting");
+    let waiting: Vec<_> = waiting.iter().map(|of| (of.sync.as_str(), of.parked)).collect();
+    assert_eq!(waiting, [(SYNC, 2), (parts[2].as_str(), 1), (parts[3].as_str(), 1)]);
+    let exactly = store.parked(Some(&parts[0]), None, 9).await.expect("parked");
+    assert_eq!(exactly.len(), 1, "what waits is remembered per partition");
 }

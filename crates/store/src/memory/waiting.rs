@@ -17,7 +17,8 @@ impl State {
     pub(super) fn runs(&self, sync: Option<&str>, status: Option<Status>, limit: usize) -> Vec<Run> {
         let newest_first = self.runs.values().rev();
         let asked = newest_first.filter(|run| {
-            sync.is_none_or(|sync| run.sync == sync) && status.is_none_or(|status| run.status == status)
+            sync.is_none_or(|sync| rules::is_of(&run.sync, sync))
+                && status.is_none_or(|status| run.status == status)
         });
         asked.take(limit).cloned().collect()
     }
@@ -67,7 +68,7 @@ impl State {
             known: sync.ledger.living(),
             intents: sync.intents.len() as u64,
         });
-        waiting.collect()
+        rules::by_sync(waiting)
     }
 
     pub(super) fn reset(&mut self, lease: &Lease) -> Result<bool, Error> {

@@ -182,7 +182,8 @@ pub(super) async fn waiting(work: &Work<'_>) -> Result<Vec<Waiting>, Fault> {
             intents: codec::unsigned(row, 5)?,
         })
     };
-    rows.iter().map(waiting).collect()
+    let waiting = rows.iter().map(waiting).collect::<Result<Vec<_>, Fault>>()?;
+    Ok(rules::by_sync(waiting))
 }
 
 pub(super) async fn held(work: &Work<'_>, sync: Option<&str>, limit: usize) -> Result<Vec<Held>, Fault> {

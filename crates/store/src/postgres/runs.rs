@@ -23,8 +23,8 @@ pub(super) async fn start(work: &Work<'_>, lease: &Token, run: &NewRun) -> Resul
     let row = work
         .row(
             "INSERT INTO run (tenant, sync, epoch, mode, reason, status, started_at, source, destination, schedule,
-               correlation, retry_of)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+               correlation, retry_of, owner, params)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::json
              WHERE NOT EXISTS (SELECT FROM run WHERE tenant = $1 AND sync = $2 AND status = 'running')
              RETURNING id",
             &[
@@ -40,6 +40,8 @@ pub(super) async fn start(work: &Work<'_>, lease: &Token, run: &NewRun) -> Resul
                 &run.about.schedule,
                 &run.about.correlation,
                 &run.about.retry_of.map(codec::signed).transpose()?,
+                &run.about.owner,
+                &(!run.about.params.is_empty()).then(|| codec::json(&run.about.params)).transpose()?,
             ],
         )
         .await?;
@@ -223,8 +225,15 @@ pub(super) const RUN: &str =
     "run.id, sync.name, run.mode, run.reason, run.status, run.started_at, run.finished_at,
     run.error_code, run.error_message, run.notes::text,
     read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted,
-    run.source, run.destination, run.schedule, run.correlation, run.retry_of
+    run.source, run.destination, run.schedule, run.correlation, run.retry_of,
+    run.owner, run.params::text
     FROM run JOIN sync ON sync.tenant = run.tenant AND sync.number = run.sync";
+
+/// Runs of a sync `$$` and of its partitions, whose names go on with `#`; the sign behind that is `$`.
+pub(super) const OF_SYNC: &str =
+    "run.sync IN (SELECT s.number FROM (SELECT $$::text COLLATE \"C\" AS name) AS asked
+    JOIN sync AS s ON s.name = asked.name OR s.name > asked.name || '#' AND s.name < asked.name || chr(36)
+    WHERE s.tenant = $1)";
 
 pub(super) async fn list(
     work: &Work<'_>,
@@ -233,8 +242,8 @@ pub(super) async fn list(
     limit: usize,
 ) -> Result<Vec<Run>, Fault> {
     // Two texts, because a condition that may be absent would keep the planner from using the index.
-    let of_sync = "run.sync = (SELECT number FROM sync WHERE tenant = $1 AND name = $2)";
-    let condition = if sync.is_some() { of_sync } else { "$2::text IS NULL" };
+    let of_sync = OF_SYNC.replace("$$", "$2");
+    let condition = if sync.is_some() { of_sync.as_str() } else { "$2::text IS NULL" };
     let sql = format!(
         "SELECT {RUN} WHERE run.tenant = $1 AND {condition} AND ($3::text IS NULL OR run.status = $3) ORDER BY run.id DESC LIMIT $4"
     );
@@ -280,6 +289,8 @@ fn run(row: &Row, by_stream: BTreeMap<String, Counts>) -> Result<Run, Fault> {
             schedule: row.try_get(22)?,
             correlation: row.try_get(23)?,
             retry_of: codec::unsigned_or_null(row, 24)?,
+            owner: row.try_get(25)?,
+            params: codec::from_json_or_null(row, 26)?.unwrap_or_default(),
         },
         status: Status::parse(row.try_get(4)?)
             .ok_or_else(|| Fault::Broken("a stored status of a run is unknown".to_owned()))?,

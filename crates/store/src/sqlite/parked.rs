@@ -148,7 +148,7 @@ pub(super) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, Fault> {
             intents: codec::unsigned(row, 5)?,
         });
     }
-    Ok(waiting)
+    Ok(rules::by_sync(waiting))
 }
 
 pub(super) fn held(connection: &Connection, sync: Option<&str>, limit: usize) -> Result<Vec<Held>, Fault> {

@@ -21,8 +21,8 @@ pub(super) fn start(transaction: &Transaction<'_>, lease: &Token, run: &NewRun) 
     let id: i64 = transaction
         .prepare_cached(
             "INSERT INTO run (sync, epoch, mode, reason, status, started_at, source, destination, schedule,
-               correlation, retry_of)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
+               correlation, retry_of, owner, params)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING id",
         )?
         .query_row(
             params![
@@ -37,6 +37,8 @@ pub(super) fn start(transaction: &Transaction<'_>, lease: &Token, run: &NewRun) 
                 run.about.schedule,
                 run.about.correlation,
                 run.about.retry_of.map(codec::signed).transpose()?,
+                run.about.owner,
+                (!run.about.params.is_empty()).then(|| codec::json(&run.about.params)).transpose()?,
             ],
             |row| row.get(0),
         )?;
@@ -200,8 +202,13 @@ fn runs_kept(connection: &Connection) -> Result<SignedDuration, Fault> {
 const RUN: &str = "run.id, sync.name, run.mode, run.reason, run.status, run.started_at, run.finished_at,
     run.error_code, run.error_message, run.notes,
     read, created, updated, moved, deleted, unchanged, skipped, parked, held, conflicted,
-    run.source, run.destination, run.schedule, run.correlation, run.retry_of, run.sync
+    run.source, run.destination, run.schedule, run.correlation, run.retry_of, run.sync,
+    run.owner, run.params
     FROM run JOIN sync ON sync.number = run.sync";
+
+/// Runs of a sync `?` and of its partitions, whose names go on with `#`; the sign behind that is `$`.
+pub(super) const OF_SYNC: &str = "run.sync IN (SELECT s.number FROM (SELECT ? AS name) AS asked
+    JOIN sync AS s ON s.name = asked.name OR s.name > asked.name || '#' AND s.name < asked.name || '$')";
 
 pub(super) fn list(
     connection: &Connection,
@@ -210,8 +217,8 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<Vec<Run>, Fault> {
     // Two texts, because a condition that may be absent would keep SQLite from using the index.
-    let of_sync = "run.sync = (SELECT number FROM sync WHERE name = ?1)";
-    let condition = if sync.is_some() { of_sync } else { "?1 IS NULL" };
+    let of_sync = OF_SYNC.replace("?", "?1");
+    let condition = if sync.is_some() { of_sync.as_str() } else { "?1 IS NULL" };
     let sql = format!(
         "SELECT {RUN} WHERE {condition} AND (?2 IS NULL OR run.status = ?2) ORDER BY run.id DESC LIMIT ?3"
     );
@@ -279,6 +286,8 @@ fn read_narrow(row: &Row<'_>) -> Result<Run, Fault> {
             schedule: row.get(22)?,
             correlation: row.get(23)?,
             retry_of: codec::unsigned_or_null(row, 24)?,
+            owner: row.get(26)?,
+            params: codec::from_json_or_null(row, 27)?.unwrap_or_default(),
         },
         status: Status::parse(status)
             .ok_or_else(|| Fault::Broken("a stored status of a run is unknown".to_owned()))?,

@@ -8,6 +8,7 @@ mod gone;
 mod load;
 mod look;
 mod names;
+mod parts;
 mod state;
 mod values;
 
@@ -62,6 +63,11 @@ pub trait Kit: Send + Sync {
     /// empty: there are no triggers.
     fn count_updates(&self, table: &str) -> Vec<String>;
 
+    /// Whether parts of one table can be loaded at once; else each holds the table.
+    fn loads_parts_at_once(&self) -> bool {
+        true
+    }
+
     /// A smaller and a larger integer type, where columns can be widened.
     fn wider(&self) -> Option<(&'static str, &'static str)>;
 
@@ -77,6 +83,7 @@ pub async fn run(kit: &dyn Kit) {
     load::run(kit).await;
     gone::run(kit).await;
     state::run(kit).await;
+    parts::run(kit).await;
     look::run(kit).await;
     evolve::run(kit).await;
     names::run(kit).await;

@@ -53,6 +53,9 @@ pub struct MergeSql<'a> {
     pub update_when: Option<&'a str>,
     /// What happens to records that are gone.
     pub gone: &'a Gone,
+    /// Columns of the table's partition: what is gone, or counted, is among the rows that have the values there which are the
+    /// parameters of the statement, in this order. Empty: the whole table.
+    pub scope: &'a [String],
 }
 
 /// Which records a statement about gone ones is about.
@@ -143,6 +146,13 @@ impl MergeSql<'_> {
             set.push((self.q(column), living.to_owned()));
         }
         set
+    }
+
+    /// Whether a row belongs to the partition. The value is the parameter, so that it and not the column is converted.
+    fn in_scope(&self) -> impl Iterator<Item = String> {
+        let one =
+            |(n, name): (usize, &String)| format!("d.{} = {}", self.q(name), (self.dialect.parameter)(n));
+        (1..).zip(self.scope).map(one)
     }
 
     /// The statement that updates rows that differ; `None`: there is nothing to update.
@@ -246,7 +256,7 @@ impl MergeSql<'_> {
                 self.same_key("g", "d")
             ),
         };
-        [gone].into_iter().chain(self.unmarked()).collect()
+        self.in_scope().chain([gone]).chain(self.unmarked()).collect()
     }
 
     /// The statement that deletes or marks records that are gone; `None`: they stay.
@@ -280,8 +290,8 @@ impl MergeSql<'_> {
 
     /// Counts the living records of the table.
     pub fn count_known(&self) -> String {
-        let unmarked: Vec<_> = self.unmarked().into_iter().collect();
-        format!("SELECT count(*) FROM {}{}", self.table(), clause(&unmarked))
+        let living: Vec<_> = self.in_scope().chain(self.unmarked()).collect();
+        format!("SELECT count(*) FROM {}{}", self.table(), clause(&living))
     }
 
     /// Counts staged tombstones.
@@ -469,6 +479,7 @@ pub(super) mod tests {
                 insert: &self.insert,
                 update_when: Some("s.price > d.price"),
                 gone,
+                scope: &[],
             }
         }
     }

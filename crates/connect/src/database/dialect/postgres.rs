@@ -34,7 +34,8 @@ pub static POSTGRES: Dialect = Dialect {
     falsehood: "false",
     boolean: "boolean",
     own_types: ("text", "text", "bigint"),
-    begin: "BEGIN",
+    // what `after` statements lock first they then see as others have left it
+    begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
     for_update: " FOR UPDATE",
     widens,
 };

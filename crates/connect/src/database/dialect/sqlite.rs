@@ -164,6 +164,7 @@ mod tests {
             insert: &insert,
             update_when: Some("s.at > d.at"),
             gone,
+            scope: &[],
         };
         lines(render(&merge))
     }

@@ -10,15 +10,16 @@ use syncline_core::{
     value::hex,
 };
 
-use super::{Link, Server, Stage};
+use super::{Hold, Link, Server, Stage};
 use crate::{
     Error,
     database::{
         Absent, Change, Claim, Commit, Doubtful, Gone, Held, How, Load, NAMED_MAX, Outcome, Preview, Rows,
         Shape, State, Table, Writer,
-        dialect::{Layout, MergeSql, Named, STATE, Which},
+        dialect::{MergeSql, Named, STATE, Which},
     },
     error::Kind,
+    statements::bound,
 };
 
 /// Most rows that share their key with others; more of them is no slip but a wrong key.
@@ -26,9 +27,9 @@ const DOUBTFUL_MAX: u64 = 100_000;
 
 /// A load under way.
 pub(super) struct Loading<S: Server> {
-    server: Arc<S>,
+    pub(super) server: Arc<S>,
     pub(super) link: S::Link,
-    sync: String,
+    pub(super) claim: Claim,
     pub(super) tables: Tables,
     /// The state as this load found it; its epoch is the one before ours.
     state: Option<State>,
@@ -40,15 +41,27 @@ pub(super) struct Loading<S: Server> {
 
 /// The tables of a load.
 pub(super) struct Tables {
-    table: Named,
+    pub(super) table: Named,
     pub(super) found: Option<Table>,
     staging: Named,
     gone: Named,
     pub(super) shape: Shape,
     dry: bool,
+    /// Columns of the partition that is loaded, and their values; empty: the whole table.
+    scope: (Vec<String>, Vec<String>),
 }
 
 impl Tables {
+    /// Whether only a part of the table is loaded.
+    fn is_part(&self) -> bool {
+        !self.scope.0.is_empty()
+    }
+
+    /// Whether nothing that is staged is to outlive the session.
+    fn in_session(&self) -> bool {
+        self.dry || self.is_part()
+    }
+
     fn stage(&self) -> Stage<'_> {
         Stage {
             table: &self.table,
@@ -56,7 +69,7 @@ impl Tables {
             indexed: self.found.as_ref().is_some_and(|t| t.stream.is_unique(&self.shape.key)),
             staging: &self.staging,
             shape: &self.shape,
-            in_session: self.dry,
+            in_session: self.in_session(),
         }
     }
 }
@@ -103,7 +116,10 @@ impl<S: Server> Loading<S> {
             return Err(Error::new(Kind::Definition, message));
         }
         if !claim.dry {
-            server.lock(&mut link, &table, claim.lock_timeout).await?;
+            // texts in quotes: no two partitions look alike
+            let part = hex(&Sha256::digest(format!("{:?}", claim.partition).as_bytes())[..16]);
+            let hold = if claim.partition.is_empty() { Hold::Table } else { Hold::Part(&part) };
+            server.lock(&mut link, &table, hold, claim.lock_timeout).await?;
         }
         // described now that nobody else changes it
         let (table, mut found) = server.find(&mut link, &claim.table).await?;
@@ -113,7 +129,10 @@ impl<S: Server> Loading<S> {
         let (epoch, state) = if claim.dry {
             (None, state(&*server, &mut link, &claim.sync, &table).await?)
         } else {
-            Self::clear(&*server, &mut link, &table).await?;
+            // beside loads of other parts nothing is left behind, and what there is may be theirs
+            if claim.partition.is_empty() {
+                Self::clear(&*server, &mut link, &table).await?;
+            }
             Self::claim(&*server, &mut link, &claim.sync, &table).await?
         };
         // unique within the destination: epochs of one sync rise, and a table is loaded by one sync at a time
@@ -126,9 +145,10 @@ impl<S: Server> Loading<S> {
             found,
             shape: Shape::default(),
             dry: claim.dry,
+            scope: claim.partition.iter().cloned().unzip(),
         };
-        let sync = claim.sync.clone();
-        Ok(Self { server, link, sync, tables, state, epoch, staged: false, gone_staged: false })
+        let claim = claim.clone();
+        Ok(Self { server, link, claim, tables, state, epoch, staged: false, gone_staged: false })
     }
 
     /// Removes what dead loads left behind.
@@ -186,33 +206,53 @@ impl<S: Server> Loading<S> {
             insert: &commit.merge.insert,
             update_when: commit.merge.update_when.as_deref(),
             gone: &commit.merge.gone,
+            scope: &self.tables.scope.0,
         }
     }
 
-    async fn run(&mut self, sql: &str) -> Result<u64, Error> {
+    /// What statements about no columns but the key's are rendered from.
+    fn bare<'a>(&'a self, gone: &'a Gone) -> MergeSql<'a> {
+        MergeSql {
+            dialect: self.server.dialect(),
+            table: &self.tables.table,
+            staging: &self.tables.staging,
+            shape: &self.tables.shape,
+            update: &[],
+            insert: &[],
+            update_when: None,
+            gone,
+            scope: &self.tables.scope.0,
+        }
+    }
+
+    pub(super) async fn run(&mut self, sql: &str) -> Result<u64, Error> {
         self.link.execute(sql, &[]).await
+    }
+
+    /// Runs a statement about the rows of the partition.
+    async fn run_in_scope(&mut self, sql: &str) -> Result<u64, Error> {
+        self.link.execute(sql, &texts(&self.tables.scope.1)).await
     }
 
     /// The first cell of a query, as a number.
     pub(super) async fn count(&mut self, sql: &str) -> Result<u64, Error> {
-        Ok(self.counts(sql).await?.first().copied().unwrap_or_default())
+        let rows = self.link.query(sql, &[]).await?;
+        Ok(numbers(rows)?.first().copied().unwrap_or_default())
     }
 
-    async fn counts(&mut self, sql: &str) -> Result<Vec<u64>, Error> {
-        let rows = self.link.query(sql, &[]).await?;
-        let cells = rows.into_iter().next().unwrap_or_default();
-        let number = |cell: Option<String>| {
-            let cell = cell.unwrap_or_default();
-            // sums of integers may come as decimals
-            cell.split('.').next().and_then(|whole| whole.parse().ok())
-        };
-        let numbers: Option<Vec<u64>> = cells.into_iter().map(number).collect();
-        numbers.ok_or_else(|| Error::new(Kind::Protocol, "a count is not a number"))
+    /// As [`count`](Self::count), of the rows of the partition.
+    pub(super) async fn count_in_scope(&mut self, sql: &str) -> Result<u64, Error> {
+        let rows = self.link.query(sql, &texts(&self.tables.scope.1)).await?;
+        Ok(numbers(rows)?.first().copied().unwrap_or_default())
     }
 
-    pub(super) async fn texts(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
-        let rows = self.link.query(sql, &[]).await?;
-        Ok(rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect())
+    async fn texts(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+        Ok(shown(self.link.query(sql, &[]).await?))
+    }
+
+    /// Keys of rows of the partition.
+    pub(super) async fn keys_in_scope(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+        Ok(shown(self.link.query(sql, &texts(&self.tables.scope.1)).await?))
     }
 
     pub(super) fn which(&self, absent: Absent) -> Option<Which<'_>> {
@@ -227,7 +267,7 @@ impl<S: Server> Loading<S> {
     /// Everything between the beginning and the end of the transaction.
     async fn transact(&mut self, commit: &Commit) -> Result<Outcome, Error> {
         self.check_epoch().await?;
-        if self.server.dialect().transactional_ddl {
+        if self.server.dialect().transactional_ddl && !self.tables.is_part() {
             self.change(commit.merge.how).await?;
         }
         let mut outcome = Outcome::default();
@@ -241,14 +281,18 @@ impl<S: Server> Loading<S> {
             self.staged = false;
         }
         for (number, statement) in (1..).zip(&commit.after) {
-            self.run(statement).await.map_err(|e| e.context(format_args!("statement {number} of after")))?;
+            let dialect = self.server.dialect();
+            let of_statement = |e: Error| e.context(format_args!("statement {number} of after"));
+            let (sql, values) =
+                bound(statement, dialect.name, dialect.parameter, &commit.params).map_err(of_statement)?;
+            self.link.execute(&sql, &texts(&values)).await.map_err(of_statement)?;
         }
         if let Some(epoch) = self.epoch {
             let states = self.tables.table.beside(STATE);
             let cursor = commit.cursor.is_some();
             let sql = self.server.dialect().save_state(&states, epoch, commit.started_at, cursor);
             let name = self.tables.table.to_string();
-            let of = commit.cursor.as_deref().into_iter().chain([self.sync.as_str(), name.as_str()]);
+            let of = commit.cursor.as_deref().into_iter().chain([self.claim.sync.as_str(), name.as_str()]);
             if self.link.execute(&sql, &of.collect::<Vec<_>>()).await? != 1 {
                 return Err(overtaken(&self.tables.table));
             }
@@ -260,7 +304,7 @@ impl<S: Server> Loading<S> {
     async fn check_epoch(&mut self) -> Result<(), Error> {
         let Some(epoch) = self.epoch else { return Ok(()) };
         let sql = self.server.dialect().select_state(&self.tables.table.beside(STATE), true);
-        let rows = self.link.query(&sql, &[&self.sync, &self.tables.table.to_string()]).await?;
+        let rows = self.link.query(&sql, &[&self.claim.sync, &self.tables.table.to_string()]).await?;
         let now = rows.first().map(|row| read_state(row)).transpose()?.map(|state| state.epoch);
         if now == Some(epoch) { Ok(()) } else { Err(overtaken(&self.tables.table)) }
     }
@@ -275,31 +319,6 @@ impl<S: Server> Loading<S> {
         }
         let message = format!("{staged} rows were staged and {counted} are there; nothing was changed");
         Err(Error::new(Kind::Protocol, message))
-    }
-
-    /// Changes the table as the shape wants. A staging table that takes its place was made with the changes.
-    async fn change(&mut self, how: How) -> Result<(), Error> {
-        if self.tables.shape.takes_place && how == How::Replace {
-            return Ok(());
-        }
-        let changes = self.tables.shape.changes.iter();
-        for sql in changes.filter_map(|c| self.render(c, &self.tables.table)).collect::<Vec<_>>() {
-            self.run(&sql).await.map_err(|e| e.context(format_args!("changing {}", self.tables.table)))?;
-        }
-        Ok(())
-    }
-
-    /// The statement of a change; `None`: the database needs none.
-    fn render(&self, change: &Change, table: &Named) -> Option<String> {
-        let dialect = self.server.dialect();
-        let sql = match change {
-            Change::Create { key } => {
-                dialect.create_table(table, Layout { columns: &self.tables.shape.columns, key })
-            }
-            Change::Add(column) => dialect.add_column(table, column),
-            Change::Widen(column) => dialect.widen_column(table, column),
-        };
-        (!sql.is_empty()).then_some(sql)
     }
 
     async fn merge_staged(&mut self, commit: &Commit, outcome: &mut Outcome) -> Result<(), Error> {
@@ -322,7 +341,8 @@ impl<S: Server> Loading<S> {
             }
             How::Merge => {
                 let server = Arc::clone(&self.server);
-                server.keep_writers_out(&mut self.link, &self.tables.table).await?;
+                let whole = !self.tables.is_part();
+                server.keep_writers_out(&mut self.link, &self.tables.table, whole).await?;
                 let merge = self.merge(commit);
                 let (update, insert, upsert) = (merge.update(), merge.insert_new(), merge.upsert());
                 let remove = merge.remove(Which::Tombstones).filter(|_| self.tables.shape.tombstones);
@@ -344,7 +364,7 @@ impl<S: Server> Loading<S> {
                     outcome.created = self.run(&insert).await?;
                 }
                 if let Some(sql) = remove {
-                    outcome.tombstones_deleted = self.run(&sql).await?;
+                    outcome.tombstones_deleted = self.run_in_scope(&sql).await?;
                 }
             }
         }
@@ -360,20 +380,20 @@ impl<S: Server> Loading<S> {
         let merge = self.merge(commit);
         let (count, known) = (merge.count_gone(which), merge.count_known());
         let (remove, list) = (merge.remove(which), merge.list_gone(which, NAMED_MAX));
-        let gone = self.count(&count).await?;
+        let gone = self.count_in_scope(&count).await?;
         if gone == 0 {
             return Ok(());
         }
-        let known = self.count(&known).await?;
+        let known = self.count_in_scope(&known).await?;
         let listed = if commit.absent == Absent::Unstaged { commit.staged } else { known - gone };
         match guard::judge(&commit.guard, gone, known, listed, commit.approved) {
             Verdict::Hold(reason) => {
-                let keys = self.texts(&list).await?;
+                let keys = self.keys_in_scope(&list).await?;
                 outcome.held = Some(Held { count: gone, reason, keys });
             }
             Verdict::Allow => {
                 if let Some(sql) = remove {
-                    outcome.absent_deleted = self.run(&sql).await?;
+                    outcome.absent_deleted = self.run_in_scope(&sql).await?;
                 }
             }
         }
@@ -391,6 +411,26 @@ impl<S: Server> Loading<S> {
             None => error,
         }
     }
+}
+
+fn texts(values: &[String]) -> Vec<&str> {
+    values.iter().map(String::as_str).collect()
+}
+
+fn shown(rows: Vec<Vec<Option<String>>>) -> Vec<Vec<String>> {
+    rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect()
+}
+
+/// The cells of the first row, as numbers.
+fn numbers(rows: Vec<Vec<Option<String>>>) -> Result<Vec<u64>, Error> {
+    let cells = rows.into_iter().next().unwrap_or_default();
+    let number = |cell: Option<String>| {
+        let cell = cell.unwrap_or_default();
+        // sums of integers may come as decimals
+        cell.split('.').next().and_then(|whole| whole.parse().ok())
+    };
+    let numbers: Option<Vec<u64>> = cells.into_iter().map(number).collect();
+    numbers.ok_or_else(|| Error::new(Kind::Protocol, "a count is not a number"))
 }
 
 fn overtaken(table: &Named) -> Error {
@@ -416,15 +456,15 @@ impl<S: Server> Load for Loading<S> {
         if self.tables.found.is_none() {
             return Ok(0);
         }
-        let sql = format!("SELECT count(*) FROM {}", self.server.dialect().table(&self.tables.table));
-        self.count(&sql).await
+        let sql = self.bare(&Gone::Stay).count_known();
+        self.count_in_scope(&sql).await
     }
 
     async fn stage(&mut self, shape: &Shape, writers: usize) -> Result<Vec<Box<dyn Writer>>, Error> {
         self.tables.shape = shape.clone();
         let server = Arc::clone(&self.server);
-        let writers = if self.tables.dry { 1 } else { writers.clamp(1, server.facts().writers_max) };
-        if self.tables.dry {
+        let writers = if self.tables.in_session() { 1 } else { writers.clamp(1, server.facts().writers_max) };
+        if self.tables.in_session() {
             // it lives where only its session sees it
             let own = |table: &Named| server.dialect().in_session(table);
             (self.tables.staging, self.tables.gone) = (own(&self.tables.staging), own(&self.tables.gone));
@@ -450,23 +490,15 @@ impl<S: Server> Load for Loading<S> {
 
     async fn exclude_doubtful(&mut self) -> Result<Doubtful, Error> {
         let gone = Gone::Stay;
-        let merge = MergeSql {
-            dialect: self.server.dialect(),
-            table: &self.tables.table,
-            staging: &self.tables.staging,
-            shape: &self.tables.shape,
-            update: &[],
-            insert: &[],
-            update_when: None,
-            gone: &gone,
-        };
+        let merge = self.bare(&gone);
         let keyless = (merge.count_keyless(), merge.delete_keyless());
         let doubled = (merge.count_doubled(), merge.list_doubled(NAMED_MAX), merge.delete_doubled());
         let mut doubtful = Doubtful { keyless: self.count(&keyless.0).await?, ..Doubtful::default() };
         if doubtful.keyless > 0 {
             self.run(&keyless.1).await?;
         }
-        doubtful.doubled = self.counts(&doubled.0).await?.get(1).copied().unwrap_or_default();
+        let counts = numbers(self.link.query(&doubled.0, &[]).await?)?;
+        doubtful.doubled = counts.get(1).copied().unwrap_or_default();
         if doubtful.keyless + doubtful.doubled > DOUBTFUL_MAX {
             let message = format!(
                 "{} records have no key and {} share theirs with another",
@@ -518,7 +550,9 @@ impl<S: Server> Load for Loading<S> {
                 server.staged(&mut self.link, &self.tables.stage()).await?;
             }
         }
-        if !server.dialect().transactional_ddl {
+        if self.tables.is_part() {
+            self.change_beside_others().await?;
+        } else if !server.dialect().transactional_ddl {
             self.change(commit.merge.how).await?;
         }
         self.run(server.dialect().begin).await?;

@@ -1,5 +1,6 @@
 //! The load that all SQL databases share. What is different comes in as a [`Server`].
 
+mod change;
 mod load;
 mod preview;
 
@@ -63,12 +64,18 @@ pub trait Server: Send + Sync + 'static {
     /// Names of at most 1,000 tables.
     async fn tables(&self, link: &mut Self::Link) -> Result<Vec<String>, Error>;
 
-    /// Takes the lock that says "I load this table", held by the session until it ends; waits at most `timeout`, which also
+    /// Takes the lock that says "I load this table", or a part of it, held by the session until it ends; waits at most `timeout`, which also
     /// holds for every lock that later statements of this session wait for.
     ///
     /// # Errors
     /// [`Kind::Locked`](crate::error::Kind::Locked), naming the holder.
-    async fn lock(&self, link: &mut Self::Link, table: &Named, timeout: Duration) -> Result<(), Error>;
+    async fn lock(
+        &self,
+        link: &mut Self::Link,
+        table: &Named,
+        hold: Hold<'_>,
+        timeout: Duration,
+    ) -> Result<(), Error>;
 
     /// Names of the tables beside `table` that begin with `prefix`.
     async fn beginning_with(
@@ -107,8 +114,14 @@ pub trait Server: Send + Sync + 'static {
     /// In the transaction: the staging table takes the place of the table.
     async fn swap(&self, link: &mut Self::Link, stage: &Stage<'_>) -> Result<(), Error>;
 
-    /// In the transaction, before the merge: keeps other writers out of the table; readers go on.
-    async fn keep_writers_out(&self, _link: &mut Self::Link, _table: &Named) -> Result<(), Error> {
+    /// In the transaction, before the merge: keeps other writers out of the table; readers go on. Unless only a part of it is
+    /// loaded, beside which others load theirs (`whole`).
+    async fn keep_writers_out(
+        &self,
+        _link: &mut Self::Link,
+        _table: &Named,
+        _whole: bool,
+    ) -> Result<(), Error> {
         Ok(())
     }
 
@@ -135,6 +148,18 @@ pub trait Server: Send + Sync + 'static {
     async fn blocker(&self, _table: &Named) -> Option<String> {
         None
     }
+}
+
+/// What a load keeps for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold<'a> {
+    /// The table: no other load of it is under way, nor of a part of it.
+    Table,
+    /// The part with this text: no other load of it is under way, nor of the whole table. A database that cannot lock so takes
+    /// the table.
+    Part(&'a str),
+    /// Beside a part that is held: changing the table. Nothing else is kept out by it.
+    Change,
 }
 
 /// A staging table and what it is for.

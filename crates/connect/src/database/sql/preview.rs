@@ -49,7 +49,7 @@ impl<S: Server> Loading<S> {
         let tombstones = (self.tables.shape.tombstones && removes).then(|| told(Which::Tombstones));
         let absent = self.which(commit.absent).filter(|_| removes).map(told);
         let known = merge.count_known();
-        preview.known = self.count(&known).await?;
+        preview.known = self.count_in_scope(&known).await?;
         preview.created = self.count(&new).await?;
         for row in self.link.query(&list_new, &[]).await? {
             preview.records.push(created(&self.tables.shape, commit, row));
@@ -62,16 +62,16 @@ impl<S: Server> Loading<S> {
         }
         let mut lists = Vec::new();
         if let Some((gone, list)) = tombstones {
-            preview.deleted += self.count(&gone).await?;
+            preview.deleted += self.count_in_scope(&gone).await?;
             lists.push(list);
         }
         if let Some((count, list)) = absent {
-            preview.absent = self.count(&count).await?;
+            preview.absent = self.count_in_scope(&count).await?;
             preview.deleted += preview.absent;
             lists.push(list);
         }
         for list in lists {
-            let keys = self.texts(&list).await?;
+            let keys = self.keys_in_scope(&list).await?;
             let deleted = |key| Previewed { action: "delete", key, changes: Vec::new() };
             preview.records.extend(keys.into_iter().map(deleted));
         }

@@ -13,12 +13,12 @@ use super::{
 use crate::{
     Run,
     postgres::runs,
-    rules::CONFLICT,
+    rules::{self, CONFLICT},
     service::{RunFilter, Summary},
 };
 
 pub(super) async fn page(work: &Work<'_>, wanted: &RunFilter, limit: usize) -> Result<Vec<Run>, Fault> {
-    let of_sync = "run.sync = (SELECT number FROM sync WHERE tenant = $1 AND name = $$)";
+    let of_sync = runs::OF_SYNC;
     let rows = Filter::of(work, "run.tenant")
         .and(of_sync, wanted.sync.clone())
         .and("run.status = $$", wanted.status.map(syncline_core::run::Status::as_str))
@@ -55,7 +55,7 @@ pub(super) async fn all(work: &Work<'_>) -> Result<Vec<Summary>, Fault> {
             held: held.get(&number).copied().unwrap_or_default(),
         });
     }
-    Ok(summaries)
+    Ok(rules::summaries_by_sync(summaries))
 }
 
 /// The newest run of every sync, by name.

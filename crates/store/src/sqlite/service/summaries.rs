@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     Run,
-    rules::CONFLICT,
+    rules::{self, CONFLICT},
     service::{RunFilter, Summary},
     sqlite::runs,
 };
 
 pub(super) fn page(connection: &Connection, wanted: &RunFilter, limit: usize) -> Result<Vec<Run>, Fault> {
     let filter = Filter::default()
-        .and("run.sync = (SELECT number FROM sync WHERE name = ?)", wanted.sync.clone())
+        .and(runs::OF_SYNC, wanted.sync.clone())
         .and("run.status = ?", wanted.status.map(|status| status.as_str().to_owned()))
         .and("run.id < ?", wanted.before.map(filter::number));
     let condition = filter.to_string();
@@ -54,7 +54,7 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Summary>, Fault> {
             held: held.get(&number).copied().unwrap_or_default(),
         });
     }
-    Ok(summaries)
+    Ok(rules::summaries_by_sync(summaries))
 }
 
 fn by_schedule(connection: &Connection) -> Result<BySchedule, Fault> {
