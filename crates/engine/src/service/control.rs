@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use syncline_connect::{clock::Clock, registry::Caller};
 use syncline_core::{
     calendar::Timing,
-    plan::Planned,
+    partition::{OWNER, Partition},
+    plan::{Digest, Planned},
     project::Project,
     run::Status,
     schedule::{Overlap, Schedule},
@@ -23,8 +24,14 @@ use syncline_store::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Progress, Served, StartOptions, Systems, live::Live, steps};
-use crate::{Error, plan::Summary, progress::Silent};
+use super::{Progress, Served, StartOptions, Systems, delegated::UnderWay, live::Live, steps};
+use crate::{
+    Engine, Error, Flow,
+    load::{params::takes_values, run::Options},
+    plan::Summary,
+    progress::Silent,
+    sample::{Sampled, sample},
+};
 
 /// Weight of what people ask for: before everything that is scheduled.
 pub(super) const ASKED: i32 = 100;
@@ -42,6 +49,18 @@ pub enum Refused {
     /// It cannot be done in this state of things.
     #[error("{0}")]
     Conflict(String),
+    /// A run needs values that were not given.
+    #[error("{0}")]
+    ParamsMissing(String),
+    /// A run was given values of parameters that there are not.
+    #[error("{0}")]
+    ParamsUnknown(String),
+    /// Too much is going on; it may be asked for again.
+    #[error("{0}")]
+    Overloaded(String),
+    /// The service stops; it may be asked for again, of another node or later.
+    #[error("the service stops")]
+    Stopping,
     /// The store failed; nothing was recorded.
     #[error("the store failed")]
     Store(#[from] syncline_store::Error),
@@ -63,6 +82,48 @@ pub struct Upcoming {
     pub instants: Vec<Timestamp>,
 }
 
+/// Records of a plan that are kept. Of a table, a digest covers as many of each kind; of an API, all.
+pub const PLANNED_MAX: usize = 20_000;
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Totals.
+    pub summary: Summary,
+    /// The first records; fewer than there are where the totals say so.
+    pub records: Vec<Planned>,
+    /// Whether there are more records than are kept.
+    pub cut: bool,
+    /// What it says, in one word.
+    pub digest: String,
+}
+
+impl Plan {
+    /// Plans a run and keeps at most `keep` records. Writes nothing.
+    ///
+    /// # Errors
+    /// A system or the store failed.
+    pub(super) async fn make(
+        engine: &Engine,
+        flow: &Flow,
+        options: &Options,
+        keep: usize,
+    ) -> Result<Self, Error> {
+        let (mut records, mut cut, mut digest) = (Vec::new(), false, Digest::default());
+        let mut each = |record: Planned| {
+            digest.add(&record);
+            if records.len() < keep {
+                records.push(record);
+            } else {
+                cut = true;
+            }
+        };
+        let summary = flow.plan(engine, options, PLANNED_MAX, &Silent, &mut each).await?;
+        let digest = digest.word(&summary.totals());
+        Ok(Self { summary, records, cut, digest })
+    }
+}
+
 /// What people ask of a service. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
@@ -74,6 +135,8 @@ pub struct Control {
     pub(super) woken: Arc<Notify>,
     /// Somebody was asked to stop.
     pub(super) cancelled: Arc<Notify>,
+    /// What is under way because somebody waits for it.
+    pub(super) asked: Arc<UnderWay>,
     random: Arc<Mutex<fastrand::Rng>>,
 }
 
@@ -86,8 +149,8 @@ impl Control {
         systems: Arc<dyn Systems>,
     ) -> Self {
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(systems.engine().seed)));
-        let (live, woken, cancelled) = Default::default();
-        Self { store, clock, served, systems, live, woken, cancelled, random }
+        let (live, woken, cancelled, asked) = Default::default();
+        Self { store, clock, served, systems, live, woken, cancelled, asked, random }
     }
 
     /// The memory of the service.
@@ -141,7 +204,7 @@ impl Control {
     ) -> Result<Enqueued, Refused> {
         let project = self.project();
         let sync = match subject.kind {
-            SubjectKind::Sync => Some(sync_of(&project, &subject.name)?),
+            SubjectKind::Sync => Some(whole(&project, &subject.name)?),
             SubjectKind::Chain if project.chain(&subject.name).is_some() => None,
             SubjectKind::Chain => {
                 return Err(Refused::Unknown(format!("there is no chain {:?}", subject.name)));
@@ -237,6 +300,10 @@ impl Control {
     ) -> Result<Enqueued, Refused> {
         let record = self.store.run(run).await?;
         let record = record.ok_or_else(|| Refused::Unknown(format!("there is no run {run}")))?;
+        if Partition::sync_of(&record.sync) != record.sync {
+            let why = format!("run {run} was made for values of parameters: ask for it again with them");
+            return Err(Refused::Conflict(why));
+        }
         let only_parked = match record.status {
             Status::Partial => true,
             Status::Failed | Status::Cancelled | Status::Interrupted => false,
@@ -274,7 +341,7 @@ impl Control {
         limit: usize,
     ) -> Result<(Summary, Vec<Planned>), Refused> {
         let project = self.project();
-        let sync = sync_of(&project, sync)?;
+        let sync = whole(&project, sync)?;
         options.fit(&Subject::sync(sync.name.clone()), Some(sync)).map_err(Refused::Unfit)?;
         let run_options = options.run_options().map_err(Refused::Unfit)?;
         let engine = self.systems.engine();
@@ -287,6 +354,31 @@ impl Control {
         };
         let summary = flow.plan(&engine, &run_options, limit, &Silent, &mut each).await?;
         Ok((summary, planned))
+    }
+
+    /// As [`Control::plan`], with at most [`PLANNED_MAX`] records, and the digest by which a run can be asked for that does
+    /// exactly this ([`StartOptions::plan_digest`]).
+    ///
+    /// # Errors
+    /// As [`Control::plan`].
+    pub async fn plan_whole(&self, sync: &str, options: &StartOptions) -> Result<Plan, Refused> {
+        let project = self.project();
+        let sync = sync_of(&project, sync)?;
+        options.fit(&Subject::sync(sync.name.clone()), Some(sync)).map_err(Refused::Unfit)?;
+        let run_options = options.run_options().map_err(Refused::Unfit)?;
+        let flow = self.systems.open(&project, sync, &Caller::default()).await?;
+        Ok(Plan::make(&self.systems.engine(), &flow, &run_options, PLANNED_MAX).await?)
+    }
+
+    /// The first records of a sync's source and what becomes of them. Writes nothing.
+    ///
+    /// # Errors
+    /// There is no such sync, or a system failed.
+    pub async fn sample(&self, sync: &str, limit: usize) -> Result<Vec<Sampled>, Refused> {
+        let project = self.project();
+        let sync = sync_of(&project, sync)?;
+        let flow = self.systems.open(&project, sync, &Caller::default()).await?;
+        Ok(sample(&flow, limit).await?)
     }
 
     /// How far a run of this process is.
@@ -366,7 +458,7 @@ impl Control {
         by: &str,
     ) -> Result<(BackfillId, Enqueued), Refused> {
         let project = self.project();
-        let sync = sync_of(&project, sync)?;
+        let sync = whole(&project, sync)?;
         if sync.from.cursor.is_none() {
             return Err(Refused::Unfit(format!(
                 "sync {:?} has no cursor: it has no ranges to be read again",
@@ -387,8 +479,18 @@ impl Control {
     }
 }
 
-fn sync_of<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, Refused> {
+pub(super) fn sync_of<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, Refused> {
     project.sync(name).ok_or_else(|| Refused::Unknown(format!("there is no sync {name:?}")))
+}
+
+/// A sync that is run as a whole, without values of parameters.
+fn whole<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, Refused> {
+    let sync = sync_of(project, name)?;
+    if !takes_values(sync) {
+        return Ok(sync);
+    }
+    let of = if sync.params.is_empty() { OWNER.to_owned() } else { sync.params.join(", ") };
+    Err(Refused::ParamsMissing(format!("sync {name:?} is run for values of its parameters: {of}")))
 }
 
 fn schedules<'p>(project: &'p Project, subject: &Subject) -> Result<&'p [Schedule], Refused> {

@@ -12,10 +12,11 @@ mod board;
 mod chains;
 pub mod codes;
 pub(crate) mod connections;
-mod cursors;
+pub(crate) mod cursors;
 pub(crate) mod decisions;
 pub mod definitions;
-mod drift;
+mod delegated;
+pub(crate) mod drift;
 mod events;
 mod extract;
 pub(crate) mod guard;
@@ -28,8 +29,8 @@ pub(crate) mod page;
 mod parked;
 mod plan;
 pub mod problem;
-mod records;
-mod runs;
+pub(crate) mod records;
+pub(crate) mod runs;
 mod schedules;
 mod settings;
 pub(crate) mod shown;
@@ -50,7 +51,7 @@ pub use openapi::document;
 
 pub(crate) use self::board::Standing;
 use self::{board::Board, definitions::Definitions, drift::Verifications, problem::Problem};
-use crate::{auth::Access, metrics::Metrics};
+use crate::{auth::Access, metrics::Metrics, users::Users};
 
 /// Where the API lives.
 pub(crate) const PREFIX: &str = "/api/v1";
@@ -80,6 +81,8 @@ pub struct Parts {
     pub definitions: Arc<dyn Definitions>,
     /// Whether requests without a token are let in.
     pub access: Access,
+    /// Whose users may ask with their own tokens; none: nobody's.
+    pub users: Option<Users>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// This node, whose signs of life say that it works.
@@ -105,6 +108,8 @@ pub struct Setup {
     pub definitions: Arc<dyn Definitions>,
     /// Whether requests without a token are let in.
     pub access: Access,
+    /// Whose users may ask with their own tokens; none: nobody's.
+    pub users: Option<Users>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// This node, as it signs its signs of life.
@@ -114,7 +119,7 @@ pub struct Setup {
 impl Api {
     /// An API over these parts.
     pub fn new(setup: Setup) -> Self {
-        let Setup { store, control, systems, clock, definitions, access, metrics, node } = setup;
+        let Setup { store, control, systems, clock, definitions, access, users, metrics, node } = setup;
         Self(Arc::new(Parts {
             store,
             control,
@@ -122,6 +127,7 @@ impl Api {
             clock,
             definitions,
             access,
+            users,
             metrics,
             node,
             board: Board::default(),

@@ -9,6 +9,7 @@ use syncline_connect::{Source, error::Kind, registry::Caller};
 use syncline_core::{sync::Sync, value::Value};
 use syncline_engine::{
     Flow,
+    service::Served,
     story::{self, Mapped, Story},
 };
 use syncline_store::Write;
@@ -167,10 +168,19 @@ async fn record(
     Path(name): Path<Name>,
     Query(which): Query<Which>,
 ) -> Answer<StoryShown> {
-    let texts = texts(&which.key).map_err(|why| Problem::new(Code::BadQuery, why))?;
     let served = api.served();
     let sync = served.project.sync(&name.0);
     let sync = sync.ok_or_else(|| Problem::missing("sync", format!("{:?}", name.0)))?;
+    let story = Box::pin(tell(&api, &served, sync, &which.key)).await?;
+    Ok(axum::Json(StoryShown::of(sync, story)))
+}
+
+/// The story of the record with this key, for the API and the web UI alike.
+///
+/// # Errors
+/// The key cannot be read, too many look at the systems already, or one of them failed.
+pub(crate) async fn tell(api: &Api, served: &Served, sync: &Sync, key: &str) -> Result<Story, Problem> {
+    let texts = texts(key).map_err(|why| Problem::new(Code::BadQuery, why))?;
     let _place = api.look()?;
     let caller = Caller::default();
     let flow = Box::pin(api.systems.open(&served.project, sync, &caller)).await?;
@@ -186,8 +196,7 @@ async fn record(
         _ => None,
     };
     let rows: Option<&dyn Source> = rows.as_deref();
-    let story = Box::pin(story::story(&api.systems.engine(), &flow, key, rows)).await?;
-    Ok(axum::Json(StoryShown::of(sync, story)))
+    Ok(Box::pin(story::story(&api.systems.engine(), &flow, key, rows)).await?)
 }
 
 /// The values of a key as it was asked for: a text, or a JSON list of them.
