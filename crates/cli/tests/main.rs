@@ -16,7 +16,6 @@ mod kit;
 mod loads;
 mod outputs;
 mod partner_training;
-mod pull;
 mod repo;
 mod schedules;
 mod serve;

@@ -4,6 +4,7 @@
 //! A row has a value in one column and null in the others, so that what is parked tells which value it was.
 
 mod columns;
+mod lists;
 mod table;
 mod world;
 
