@@ -250,16 +250,16 @@ impl service::Systems for Serving {
         }
     }
 
-    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error> {
-        self.systems.database(connection).await
-    }
-
     async fn source(
         &self,
         connection: &Connection,
         caller: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
         self.systems.source(connection, caller).await
+    }
+
+    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error> {
+        self.systems.database(connection).await
     }
 
     async fn statements(

@@ -243,7 +243,10 @@ impl Browser {
             let message = &entry["message"];
             if message["method"] == "Network.requestWillBeSent" {
                 let url = message["params"]["request"]["url"].as_str().unwrap_or_default();
-                if !url.starts_with(&format!("{}/", self.base)) && !url.starts_with("data:") {
+                // the page that a new window shows is the browser's own
+                let by = message["params"]["documentURL"].as_str().unwrap_or_default();
+                let ours = url.starts_with(&format!("{}/", self.base)) || url.starts_with("data:");
+                if !ours && !by.starts_with("chrome://") {
                     found.push(url.to_owned());
                 }
             }

@@ -77,7 +77,7 @@ pub struct Connector {
 impl Connector {
     /// One that has its tokens with other connectors to Microsoft Graph.
     pub fn sharing(tokens: &Tokens) -> Self {
-        Self { tokens: tokens.clone(), ..Self::default() }
+        Self { tokens: tokens.clone(), broken_deltas: listing::BrokenDeltas::default() }
     }
 
     fn site(&self, connection: &Connection, context: &Context) -> Result<Site, Error> {
