@@ -1,8 +1,18 @@
 //! What users see who open pages, end to end: the API, delegated tokens, Graph's answers, rows and metrics.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
 use serde_json::json;
 
-use super::{ANN, BOB, house::House, session, webinar};
+use super::{
+    ANN, BOB,
+    house::{House, control},
+    read, session, webinar,
+};
+use crate::kit::Place;
 
 const PARTICIPANTS: &str =
     "SELECT email, domain, registered, attended, seconds FROM participants ORDER BY email";
@@ -260,4 +270,20 @@ fn twenty_five_thousand_registrations() {
     let before = house.versions();
     house.insist(ANN, 2).with(200);
     assert!(house.versions() == before, "a repeated load wrote rows");
+}
+
+#[test]
+fn the_simulator_begins_with_the_world_file() {
+    let place = Place::empty();
+    place.write("world.json", read("world.json"));
+    let mut sim = place.command(&["sim", "--world", "world.json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(sim.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let webinars = control(line.trim(), "GET", "webinars", &serde_json::Value::Null);
+    let users = control(line.trim(), "GET", "users", &serde_json::Value::Null);
+    sim.kill().unwrap();
+    sim.wait().unwrap();
+    let ids: Vec<_> = webinars["webinars"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+    assert_eq!(ids, [webinar(1), webinar(2), webinar(3)]);
+    assert_eq!(users["users"].as_array().unwrap().len(), 2);
 }
