@@ -1,6 +1,8 @@
 //! `examples/webinar-metrics`: exactly those files, on a real PostgreSQL and a real SQLite file.
 
+mod house;
 mod metrics;
+mod pages;
 mod parts;
 mod statements;
 
