@@ -103,6 +103,8 @@ pub struct ServerOptions {
     pub mail: Option<Mail>,
     /// How long a stop waits for the batches in hand.
     pub grace: Duration,
+    /// Whose users may start runs in their own name; none: nobody but those with a token of ours.
+    pub users: Option<Users>,
 }
 
 impl Default for ServerOptions {
@@ -115,8 +117,26 @@ impl Default for ServerOptions {
             retention: Retention::default(),
             mail: None,
             grace: Duration::from_secs(30),
+            users: None,
         }
     }
+}
+
+/// Which access tokens of an identity provider name a user whom we serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Users {
+    /// Who issues them: their `iss`, and the root of the provider's OpenID configuration.
+    pub issuer: String,
+    /// For whom they are issued: one of these is their `aud`.
+    pub audience: Vec<String>,
+    /// Where the provider's keys are; none: its OpenID configuration says so.
+    pub jwks: Option<String>,
+    /// The only tenant whose users are served; none: those of every tenant that the issuer speaks for.
+    pub tenant: Option<String>,
+    /// How far the provider's clock and ours may be apart.
+    pub clock_skew: Duration,
+    /// A scope that every token must have.
+    pub required_scope: Option<String>,
 }
 
 /// Files of a certificate, relative to the project file.

@@ -121,7 +121,9 @@ fn pushed(bound: &Bound, batch: &Batch, limit: usize) -> Vec<Sampled> {
             Becomes::Written { stream: stream.name.clone(), fields }
         }
     };
-    (0..batch.len().min(limit)).map(|row| Sampled { source: source(batch, row), becomes: becomes(row) }).collect()
+    (0..batch.len().min(limit))
+        .map(|row| Sampled { source: source(batch, row), becomes: becomes(row) })
+        .collect()
 }
 
 fn loaded(table: &Table, columns: &[String], batch: &Batch, limit: usize) -> Vec<Sampled> {
@@ -142,9 +144,13 @@ fn loaded(table: &Table, columns: &[String], batch: &Batch, limit: usize) -> Vec
         for Loaded { column, from, default, .. } in &table.fields {
             let value = match from {
                 From::Column(name) => variable(name),
+                // No run gives it a value.
+                From::Param(_) => Value::Null,
                 From::Expression(expression) => match expression.evaluate(variable) {
                     Ok(value) => value,
-                    Err(why) => return Becomes::Parked { message: format!("field {:?}: {why}", column.name) },
+                    Err(why) => {
+                        return Becomes::Parked { message: format!("field {:?}: {why}", column.name) };
+                    }
                 },
             };
             let value = default.as_ref().filter(|_| value.is_null()).cloned().unwrap_or(value);
@@ -152,5 +158,7 @@ fn loaded(table: &Table, columns: &[String], batch: &Batch, limit: usize) -> Vec
         }
         Becomes::Written { stream: table.sync.to.stream.clone(), fields }
     };
-    (0..batch.len().min(limit)).map(|row| Sampled { source: source(batch, row), becomes: becomes(row) }).collect()
+    (0..batch.len().min(limit))
+        .map(|row| Sampled { source: source(batch, row), becomes: becomes(row) })
+        .collect()
 }

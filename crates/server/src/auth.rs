@@ -2,12 +2,13 @@
 //!
 //! A token is `syn_` and 32 random bytes. The store holds its SHA-256: whoever reads the store cannot use it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use syncline_connect::registry::User;
 use syncline_store::{
     Error,
     service::{NewToken, ServiceStore, Token, TokenId},
@@ -58,18 +59,35 @@ impl Scope {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
-    /// Name of the token; `local` where none is needed.
+    /// Name of the token; `local` where none is needed, `user` where a user's own was sent.
     pub name: String,
     /// The highest scope; none: the token may do nothing.
     pub scope: Option<Scope>,
+    /// The user whose own token was sent. Such a caller has no scope, and may only do what users may.
+    pub user: Option<Arc<User>>,
 }
+
+impl PartialEq for Caller {
+    /// Two tokens of one user are the same caller.
+    fn eq(&self, other: &Self) -> bool {
+        let user = |caller: &Self| caller.user.as_ref().map(|user| (user.tenant.clone(), user.owner.clone()));
+        (&self.name, self.scope, user(self)) == (&other.name, other.scope, user(other))
+    }
+}
+
+impl Eq for Caller {}
 
 impl Caller {
     /// Somebody on this machine, while nobody has made a token.
     pub fn local() -> Self {
-        Self { name: "local".to_owned(), scope: Some(Scope::Admin) }
+        Self { name: "local".to_owned(), scope: Some(Scope::Admin), user: None }
+    }
+
+    /// A user of the identity provider.
+    pub fn user(user: User) -> Self {
+        Self { name: "user".to_owned(), scope: None, user: Some(Arc::new(user)) }
     }
 
     /// Whether it may do what needs `scope`.
@@ -109,6 +127,11 @@ impl Access {
         }
         Ok(Self::Tokens)
     }
+}
+
+/// Whether a secret is written like a token of ours; others are a user's.
+pub fn is_ours(secret: &str) -> bool {
+    secret.starts_with(PREFIX)
 }
 
 /// Makes a token and stores its hash. Returns its number and the token itself, which nobody can tell again. Durable.
@@ -188,7 +211,7 @@ pub(crate) async fn caller_by_hash(
         }
     }
     let scope = token.token.scopes.iter().filter_map(|scope| Scope::parse(scope)).max();
-    Ok(Some(Caller { name: token.token.name, scope }))
+    Ok(Some(Caller { name: token.token.name, scope, user: None }))
 }
 
 /// Whether a token works at `now`.
@@ -242,9 +265,9 @@ mod tests {
 
     #[test]
     fn a_scope_includes_those_before_it() {
-        let run = Caller { name: "x".into(), scope: Some(Scope::Run) };
+        let run = Caller { name: "x".into(), scope: Some(Scope::Run), user: None };
         let may: Vec<bool> = Scope::ALL.into_iter().map(|scope| run.may(scope)).collect();
         assert_eq!(may, [true, true, false, false]);
-        assert!(!Caller { name: "x".into(), scope: None }.may(Scope::Read));
+        assert!(!Caller { name: "x".into(), scope: None, user: None }.may(Scope::Read));
     }
 }

@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod outside;
 pub mod serve;
 mod ui;
+pub mod users;

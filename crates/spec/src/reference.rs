@@ -3,7 +3,7 @@
 use crate::keys::{
     ADOPT, ALERT, ALL, CHAIN, CHECK, CONNECTION, DEFAULTS, DELETES, EACH, FIELD, FRESH, FROM, GUARD, HTTP,
     KEY, Key, Kind, MAIL, PROJECT, RECEIVER, REPORT, RETENTION, ROUTE, ROWS, SCHEDULE, SERVER, SLACK, SQL,
-    STEP, STORE, SYNC, SYNCED, Shape, TLS, TO, TOMBSTONE, WEBHOOK,
+    STEP, STORE, SYNC, SYNCED, Shape, TLS, TO, TOMBSTONE, USERS, WEBHOOK,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/project-file.md");
@@ -41,6 +41,7 @@ static SECTIONS: &[(&str, &Shape)] = &[
     ("### `slack`", &SLACK),
     ("## `server`", &SERVER),
     ("### `tls`", &TLS),
+    ("### `users`", &USERS),
     ("### `retention`", &RETENTION),
     ("### `mail`", &MAIL),
     ("## `store`", &STORE),

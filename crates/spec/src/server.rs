@@ -2,12 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use syncline_core::project::{Mail, Retention, ServerOptions, StoreOptions, Tls};
+use syncline_core::project::{Mail, Retention, ServerOptions, StoreOptions, Tls, Users};
 
 use crate::{
     alerts::is_address,
     connections::{check_name, secret},
-    keys::{LIMITS_MAX, MAIL, RETENTION, SERVER, STORE, TLS},
+    keys::{LIMITS_MAX, MAIL, RETENTION, SERVER, STORE, TLS, USERS},
     names::Names,
     problem::{did_you_mean, echo},
     reader::{Reader, Record, Spot},
@@ -24,6 +24,10 @@ const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Shortest time that runs and events are kept: health and alerts look back.
 const RETENTION_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// How far the clock of an identity provider may be off, unless the project says otherwise, and at most.
+const SKEW: Duration = Duration::from_secs(60);
+const SKEW_MAX: Duration = Duration::from_secs(300);
 
 /// Reads `server`.
 pub(crate) fn read(reader: &mut Reader<'_>, spot: &Spot<'_>, names: &Names<'_>) -> ServerOptions {
@@ -55,6 +59,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, spot: &Spot<'_>, names: &Names<'_>) 
     server.retention = record.get("retention").map(|spot| retention(reader, &spot)).unwrap_or_default();
     server.mail = record.get("mail").and_then(|spot| mail(reader, &spot));
     server.grace = record.duration(reader, "grace").unwrap_or(server.grace);
+    server.users = record.get("users").and_then(|spot| users(reader, &spot));
     server
 }
 
@@ -101,6 +106,36 @@ fn mail(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<Mail> {
     }
     let timeout = record.interval(reader, "timeout").unwrap_or(MAIL_TIMEOUT);
     Some(Mail { url: url?, from: from?, timeout })
+}
+
+fn users(reader: &mut Reader<'_>, spot: &Spot<'_>) -> Option<Users> {
+    let record = reader.record(spot, &USERS)?;
+    let issuer = safe_address(reader, &record, "issuer");
+    let jwks = safe_address(reader, &record, "jwks");
+    let audience = record.texts(reader, "audience");
+    let clock_skew = record.duration(reader, "clock_skew").unwrap_or(SKEW);
+    if let Some(spot) = record.get("clock_skew").filter(|_| clock_skew > SKEW_MAX) {
+        reader.wrong(&spot, "must be at most 5m");
+    }
+    let tenant = record.text(reader, "tenant");
+    let required_scope = record.text(reader, "required_scope");
+    Some(Users { issuer: issuer?, audience: audience?, jwks, tenant, clock_skew, required_scope })
+}
+
+/// An address from which keys are fetched: whoever could change the answer on its way would be every user.
+fn safe_address(reader: &mut Reader<'_>, record: &Record<'_>, key: &str) -> Option<String> {
+    let address = record.address(reader, key, &["https://", "http://"])?;
+    let spot = record.get(key)?;
+    if address.starts_with("http://") && !is_loopback(&address) && !reader.is_filled(&spot) {
+        reader.wrong(&spot, "must begin with https://, or be on this machine (http://127.0.0.1…)");
+    }
+    Some(address)
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host = address.trim_start_matches("http://").split(['/', '?', '#']).next().unwrap_or_default();
+    let ip = host.parse().map(|address: SocketAddr| address.ip()).or_else(|_| host.parse());
+    ip.is_ok_and(|ip| ip.is_loopback()) || host.split(':').next() == Some("localhost")
 }
 
 /// Reads `store`; none: the file beside the project.

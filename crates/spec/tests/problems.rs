@@ -572,25 +572,6 @@ fn fields() {
 }
 
 #[test]
-fn transforms() {
-    check_sync(
-        "    fields: { A: { from: x, transform: [trim, lowre] }, B: { from: y, transform: strip }, C: { cel: z, transform: trim } }\n",
-        &[
-            r#"6:47: syncs.s.fields.A.transform[1] must be domain, email, lower, nfc or trim, not "lowre"; did you mean "lower"?"#,
-            r#"6:82: syncs.s.fields.B.transform must be domain, email, lower, nfc or trim, not "strip"; it is called "trim""#,
-            "6:104: syncs.s.fields.C.transform needs from: the source column it is applied to; write the functions into the expression",
-        ],
-    );
-    check_sync(
-        "    fields: { A: { from: x, transform: [] }, B: { from: y, transform: lower, direction: both } }\n",
-        &[
-            "6:40: syncs.s.fields.A.transform must not be empty",
-            "6:78: syncs.s.fields.B.direction must be push: an expression cannot be turned round",
-        ],
-    );
-}
-
-#[test]
 fn expressions_are_shown_at_the_character() {
     check_sync(
         "    fields: { A: { cel: \"x + \" } }\n",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use syncline_core::{
     alert::{AlertKind, ReceiverKind},
     chain::{HttpCall, Requirement, StepKind},
-    project::{Mail, Retention, StoreOptions, Tls},
+    project::{Mail, Retention, StoreOptions, Tls, Users},
     schedule::{Misfire, Overlap},
     sync::{Mode, Schedule},
 };
@@ -397,6 +397,57 @@ store: { path: '${STORE_URL}', tenant: north }
     assert_eq!((path, tenant.as_str()), (&format!("postgres://app:{SECRET}@db/store"), "north"));
     let plain = load("");
     assert_eq!(plain.project.server.bind.to_string(), "127.0.0.1:8450");
+}
+
+#[test]
+fn users_of_an_identity_provider() {
+    let loaded = load(
+        "server:
+  users:
+    issuer: https://login.example/t1/v2.0
+    audience: [api://syncline, 11111111-2222-3333-4444-555555555555]
+    jwks: https://login.example/t1/keys
+    tenant: t1
+    clock_skew: 30s
+    required_scope: access_as_user
+",
+    );
+    assert!(loaded.warnings.is_empty());
+    let users = Users {
+        issuer: "https://login.example/t1/v2.0".into(),
+        audience: vec!["api://syncline".into(), "11111111-2222-3333-4444-555555555555".into()],
+        jwks: Some("https://login.example/t1/keys".into()),
+        tenant: Some("t1".into()),
+        clock_skew: Duration::from_secs(30),
+        required_scope: Some("access_as_user".into()),
+    };
+    assert_eq!(loaded.project.server.users, Some(users));
+    for here in ["http://127.0.0.1:5000/t1", "http://[::1]:5000/t1", "http://localhost:5000"] {
+        let loaded = load(&format!("server:\n  users: {{ issuer: '{here}', audience: [a] }}\n"));
+        let users = loaded.project.server.users.expect("users");
+        assert_eq!((users.issuer.as_str(), users.clock_skew), (here, Duration::from_secs(60)));
+    }
+    assert_eq!(load("").project.server.users, None);
+}
+
+#[test]
+fn users_that_cannot_be() {
+    check(
+        "server:
+  users:
+    issuer: http://login.example/t1
+    jwks: file:///keys
+    clock_skew: 1h
+    scopes: x
+",
+        &[
+            r#"10:3: "audience" is missing in server.users"#,
+            r#"11:13: server.users.issuer must begin with https://, or be on this machine (http://127.0.0.1…), not "http://login.example/t1""#,
+            "12:11: server.users.jwks must begin with https:// or http://",
+            r#"13:17: server.users.clock_skew must be at most 5m, not "1h""#,
+            r#"14:5: unknown key "scopes" in server.users; did you mean "required_scope"?"#,
+        ],
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use syncline_server::{
     metrics::{Measured, Metrics},
     outside::Reach,
     serve::serve,
+    users::Users,
 };
 use syncline_store::service::ServiceStore;
 use tokio::{sync::watch, task::JoinSet};
@@ -59,7 +60,10 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
             (Arc::clone(&store), Arc::clone(&clock), Arc::new(follower.checks()));
         let control = control.clone();
         let node = name.clone();
-        let api = Api::new(Setup { store, control, systems, clock, definitions, access, metrics, node });
+        let users = options.users.clone().map(|users| Users::new(users, Arc::clone(&clock)));
+        let users = users.transpose().map_err(Failure::usage)?;
+        let api =
+            Api::new(Setup { store, control, systems, clock, definitions, access, users, metrics, node });
         let stop = cancelled(parts.ending());
         parts.add("the API", async move { serve(&api, listener, tls, stop).await });
     }
@@ -68,12 +72,14 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
     parts.add("the definitions", follower.follow(parts.ending()));
     parts.add("the watchdog", watched(Arc::clone(&manager), parts.ending()));
     parts.add("the stop", said(Arc::clone(&manager), options.grace, cancel.clone(), parts.ending()));
+    let asked = control.clone();
     let node = Node::new(control, Arc::new(executor), name, env!("CARGO_PKG_VERSION").to_owned());
     summary.tell(args.json);
     output::finish()?;
     manager.ready(&summary.sentence());
     let ended = tokio::select! {
-        () = Box::pin(node.run(cancel.clone())) => Ok(Exit::Done),
+        // the API still answers those who wait for a run
+        _ = async { tokio::join!(Box::pin(node.run(cancel.clone())), asked.see_out(cancel.clone())) } => Ok(Exit::Done),
         part = parts.first_to_end() => Err(Failure::failed(format!("{part} ended by itself; the service stops"))),
     };
     parts.end().await;

@@ -196,8 +196,7 @@ impl Browser {
 
     /// Gives the page this size in CSS pixels.
     pub(crate) fn size(&self, width: u32, height: u32) {
-        let metrics =
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
     }
 
@@ -226,7 +225,10 @@ impl Browser {
         let entries = self.ask(Ask { path: "se/log", body: json!({ "type": "browser" }) });
         let of_note = |entry: &&Json| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING"));
         let all = entries.as_array().cloned().unwrap_or_default();
-        all.iter().filter(of_note).map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+        all.iter()
+            .filter(of_note)
+            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// Addresses outside of the service that pages asked for since this was asked last.
@@ -234,7 +236,8 @@ impl Browser {
         let entries = self.ask(Ask { path: "se/log", body: json!({ "type": "performance" }) });
         let mut found = Vec::new();
         for entry in entries.as_array().into_iter().flatten() {
-            let Ok(entry) = serde_json::from_str::<Json>(entry["message"].as_str().unwrap_or_default()) else {
+            let Ok(entry) = serde_json::from_str::<Json>(entry["message"].as_str().unwrap_or_default())
+            else {
                 continue;
             };
             let message = &entry["message"];

@@ -117,7 +117,8 @@ impl World {
             json!({ "name": "ProjectManager", "text": {} }),
         ];
         for title in ["Active Projects", "Closed Projects"] {
-            let list = ListSpec { display_name: title.into(), columns: columns.to_vec(), ..ListSpec::default() };
+            let list =
+                ListSpec { display_name: title.into(), columns: columns.to_vec(), ..ListSpec::default() };
             place.world().add_list(&list).unwrap();
         }
         place.write("syncline.yaml", PROJECT);
@@ -187,7 +188,8 @@ impl World {
         let (status, body) = self.service.ask("POST", path, "{}");
         assert_eq!(status, 202, "{path}: {body}");
         let start = body.find('{').unwrap();
-        let shown: Json = serde_json::Deserializer::from_str(&body[start..]).into_iter().next().unwrap().unwrap();
+        let shown: Json =
+            serde_json::Deserializer::from_str(&body[start..]).into_iter().next().unwrap().unwrap();
         format!("/api/v1/occurrences/{}", shown["id"])
     }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use syncline_connect::registry::Caller;
 use syncline_core::{project::Project, run::Status};
 use syncline_store::{
     About,
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 
 use super::{
     Done,
-    local::{Local, PartOf, SyncOrder, failed, gone},
+    local::{Local, failed, gone},
+    once::{PartOf, SyncOrder},
     persist::{Lost, lost, persist},
 };
 use crate::load::{range::Range, run::Options};
@@ -64,8 +66,9 @@ impl Local {
             let range = Range { from: from.clone(), to: asked.to.clone(), rows: ROWS };
             let about = About { correlation: Some(claim.asked.correlation.clone()), ..About::default() };
             let options = Options { range: Some(range), about, ..Options::default() };
-            let order = SyncOrder { project, sync, options, patience: PATIENCE, plan: None };
-            let ended = self.run_sync(order, cancel.clone(), PartOf::Occurrence(claim)).await;
+            let caller = Caller { user: None, correlation: Some(claim.asked.correlation.clone()) };
+            let order = SyncOrder { project, sync, options, caller, patience: PATIENCE, plan: None };
+            let ended = self.control.run_sync(order, cancel.clone(), PartOf::Occurrence(claim)).await;
             last = ended.run.or(last);
             match ended.done.status {
                 Status::Succeeded => {}

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use syncline_connect::{clock::Clock, registry::Caller};
 use syncline_core::{
     calendar::Timing,
+    partition::{OWNER, Partition},
     plan::{Digest, Planned},
     project::Project,
     run::Status,
@@ -23,10 +24,10 @@ use syncline_store::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Progress, Served, StartOptions, Systems, live::Live, steps};
+use super::{Progress, Served, StartOptions, Systems, delegated::UnderWay, live::Live, steps};
 use crate::{
     Engine, Error, Flow,
-    load::run::Options,
+    load::{params::takes_values, run::Options},
     plan::Summary,
     progress::Silent,
     sample::{Sampled, sample},
@@ -48,6 +49,18 @@ pub enum Refused {
     /// It cannot be done in this state of things.
     #[error("{0}")]
     Conflict(String),
+    /// A run needs values that were not given.
+    #[error("{0}")]
+    ParamsMissing(String),
+    /// A run was given values of parameters that there are not.
+    #[error("{0}")]
+    ParamsUnknown(String),
+    /// Too much is going on; it may be asked for again.
+    #[error("{0}")]
+    Overloaded(String),
+    /// The service stops; it may be asked for again, of another node or later.
+    #[error("the service stops")]
+    Stopping,
     /// The store failed; nothing was recorded.
     #[error("the store failed")]
     Store(#[from] syncline_store::Error),
@@ -122,6 +135,8 @@ pub struct Control {
     pub(super) woken: Arc<Notify>,
     /// Somebody was asked to stop.
     pub(super) cancelled: Arc<Notify>,
+    /// What is under way because somebody waits for it.
+    pub(super) asked: Arc<UnderWay>,
     random: Arc<Mutex<fastrand::Rng>>,
 }
 
@@ -134,8 +149,8 @@ impl Control {
         systems: Arc<dyn Systems>,
     ) -> Self {
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(systems.engine().seed)));
-        let (live, woken, cancelled) = Default::default();
-        Self { store, clock, served, systems, live, woken, cancelled, random }
+        let (live, woken, cancelled, asked) = Default::default();
+        Self { store, clock, served, systems, live, woken, cancelled, asked, random }
     }
 
     /// The memory of the service.
@@ -189,7 +204,7 @@ impl Control {
     ) -> Result<Enqueued, Refused> {
         let project = self.project();
         let sync = match subject.kind {
-            SubjectKind::Sync => Some(sync_of(&project, &subject.name)?),
+            SubjectKind::Sync => Some(whole(&project, &subject.name)?),
             SubjectKind::Chain if project.chain(&subject.name).is_some() => None,
             SubjectKind::Chain => {
                 return Err(Refused::Unknown(format!("there is no chain {:?}", subject.name)));
@@ -285,6 +300,10 @@ impl Control {
     ) -> Result<Enqueued, Refused> {
         let record = self.store.run(run).await?;
         let record = record.ok_or_else(|| Refused::Unknown(format!("there is no run {run}")))?;
+        if Partition::sync_of(&record.sync) != record.sync {
+            let why = format!("run {run} was made for values of parameters: ask for it again with them");
+            return Err(Refused::Conflict(why));
+        }
         let only_parked = match record.status {
             Status::Partial => true,
             Status::Failed | Status::Cancelled | Status::Interrupted => false,
@@ -322,7 +341,7 @@ impl Control {
         limit: usize,
     ) -> Result<(Summary, Vec<Planned>), Refused> {
         let project = self.project();
-        let sync = sync_of(&project, sync)?;
+        let sync = whole(&project, sync)?;
         options.fit(&Subject::sync(sync.name.clone()), Some(sync)).map_err(Refused::Unfit)?;
         let run_options = options.run_options().map_err(Refused::Unfit)?;
         let engine = self.systems.engine();
@@ -439,7 +458,7 @@ impl Control {
         by: &str,
     ) -> Result<(BackfillId, Enqueued), Refused> {
         let project = self.project();
-        let sync = sync_of(&project, sync)?;
+        let sync = whole(&project, sync)?;
         if sync.from.cursor.is_none() {
             return Err(Refused::Unfit(format!(
                 "sync {:?} has no cursor: it has no ranges to be read again",
@@ -460,8 +479,18 @@ impl Control {
     }
 }
 
-fn sync_of<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, Refused> {
+pub(super) fn sync_of<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, Refused> {
     project.sync(name).ok_or_else(|| Refused::Unknown(format!("there is no sync {name:?}")))
+}
+
+/// A sync that is run as a whole, without values of parameters.
+fn whole<'p>(project: &'p Project, name: &str) -> Result<&'p Sync, Refused> {
+    let sync = sync_of(project, name)?;
+    if !takes_values(sync) {
+        return Ok(sync);
+    }
+    let of = if sync.params.is_empty() { OWNER.to_owned() } else { sync.params.join(", ") };
+    Err(Refused::ParamsMissing(format!("sync {name:?} is run for values of its parameters: {of}")))
 }
 
 fn schedules<'p>(project: &'p Project, subject: &Subject) -> Result<&'p [Schedule], Refused> {

@@ -13,11 +13,14 @@ pub mod alerts;
 mod backfill;
 pub mod chain;
 pub mod control;
+pub mod delegated;
+mod gate;
 pub mod health;
 mod held;
 pub mod live;
 mod local;
 pub mod node;
+mod once;
 pub mod options;
 mod persist;
 mod requirement;
@@ -31,7 +34,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use syncline_connect::{Source, registry::Caller, statements::Statements};
+use syncline_connect::{Database, Source, registry::Caller, statements::Statements};
 use syncline_core::{
     chain::HttpCall, connection::Connection, counts::Counts, project::Project, report::Report, run::Phase,
     run::Status, sync::Sync,
@@ -96,6 +99,12 @@ pub trait Systems: Send + std::marker::Sync {
         connection: &Connection,
         caller: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error>;
+
+    /// Opens the database that syncs into a connection load into, and nothing else.
+    ///
+    /// # Errors
+    /// Those of the connector; it is not one that is loaded into.
+    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error>;
 
     /// Opens a connection for single statements.
     ///

@@ -308,7 +308,7 @@ impl Node {
     }
 }
 
-fn settings(
+pub(super) fn settings(
     options: &syncline_core::project::ServerOptions,
     stored: &[(String, serde_json::Value)],
 ) -> Settings {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use syncline_connect::registry::Caller;
 use syncline_core::{
     chain::{Chain, ChainStatus, Step, StepKind, StepStatus},
     project::Project,
@@ -17,7 +18,8 @@ use tracing::Instrument;
 use super::{
     Done, StartOptions, chain,
     control::ends,
-    local::{Local, PartOf, SyncOrder, asked_to_stop, cancelled, failed, gone},
+    local::{Local, asked_to_stop, cancelled, failed, gone},
+    once::{PartOf, SyncOrder},
     persist::{Lost, lost, persist},
     requirement, spans,
 };
@@ -442,9 +444,17 @@ impl Doing {
         };
         let about = About { correlation: Some(self.claim.asked.correlation.clone()), ..About::default() };
         let options = Options { mode: *mode, about, ..Options::default() };
-        let order = SyncOrder { project: &self.project, sync, options, patience: self.step.timeout, plan: None };
+        let caller = Caller { user: None, correlation: Some(self.claim.asked.correlation.clone()) };
+        let order = SyncOrder {
+            project: &self.project,
+            sync,
+            options,
+            caller,
+            patience: self.step.timeout,
+            plan: None,
+        };
         let part = PartOf::Step(&self.claim, self.chain_run, &self.record);
-        let ended = self.local.run_sync(order, stops, part).await;
+        let ended = self.local.control.run_sync(order, stops, part).await;
         let status = match ended.done.status {
             Status::Succeeded => StepStatus::Succeeded,
             Status::Partial => StepStatus::Partial,

@@ -252,6 +252,13 @@ impl Systems for Files {
         sqlite::Connector.source(connection, &self.context).await
     }
 
+    async fn database(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
+        sqlite::Connector.database(connection, &self.context).await
+    }
+
     async fn statements(
         &self,
         connection: &Connection,

@@ -12,26 +12,31 @@ use axum::{
 use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 
 use super::{
-    Api,
+    Api, delegated,
     extract::header_text,
-    openapi::SCHEME,
+    openapi::{SCHEME, USER_SCHEME},
     page::pairs,
     problem::{Code, Problem},
 };
-use crate::auth::{self, Access, Caller, Scope};
+use crate::{
+    auth::{self, Access, Caller, Scope},
+    users::TOKEN_BYTES_MAX,
+};
 
 /// How long a request may take, its body included.
 const TIME: Duration = Duration::from_secs(30);
 /// The same for what asks the systems.
 const TIME_OF_LOOKS: Duration = Duration::from_secs(300);
-/// Longest `Authorization`.
-const AUTHORIZATION_BYTES_MAX: usize = 512;
+/// Longest `Authorization`: a user's token, and the word before it.
+const AUTHORIZATION_BYTES_MAX: usize = TOKEN_BYTES_MAX + 16;
 
 /// What the document says about one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Operation {
     /// Needed scope; none: nobody is asked.
     scope: Option<Scope>,
+    /// Users may call it with their own token.
+    users: bool,
     /// Parameters of its query.
     parameters: Vec<String>,
 }
@@ -66,11 +71,14 @@ fn operations(document: &OpenApi) -> Operations {
             let Some(operation) = operation else { continue };
             let json = serde_json::to_value(&operation.security).unwrap_or_default();
             let scope = json[0][SCHEME][0].as_str().and_then(Scope::parse);
+            let users =
+                json.as_array().is_some_and(|ways| ways.iter().any(|way| way.get(USER_SCHEME).is_some()));
             let query = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
                 RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(one.name.clone()),
                 RefOr::T(_) | RefOr::Ref(_) => None,
             });
-            found.insert((method.to_owned(), path.clone()), Operation { scope, parameters: query.collect() });
+            let parameters = query.collect();
+            found.insert((method.to_owned(), path.clone()), Operation { scope, users, parameters });
         }
     }
     found
@@ -105,6 +113,12 @@ async fn caller(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> R
         let Some(secret) = secret else {
             return Err(unauthorized("the header Authorization is not Bearer and a token"));
         };
+        if let Some(users) = api.users.as_ref().filter(|_| !auth::is_ours(secret)) {
+            let user = users.of(secret).await;
+            return user
+                .map(Caller::user)
+                .map_err(|refused| delegated::refused(refused, api.control.correlation()));
+        }
         let found = auth::caller(&*api.store, secret, api.clock.now()).await?;
         return found.ok_or_else(|| unauthorized("the token is not known, was revoked, or has expired"));
     }
@@ -178,12 +192,20 @@ async fn allow(State(gate): State<Gate>, request: Request, next: Next) -> Respon
 
 /// Whether an operation asks the systems.
 fn looks(path: &str) -> bool {
-    path.ends_with("/plan") || path.ends_with("/test") || path.ends_with("/cursor/reset")
+    path.ends_with("/plan")
+        || path.ends_with("/test")
+        || path.ends_with("/cursor/reset")
+        || path.ends_with("/syncs/{sync}/runs")
 }
 
 fn may(operation: &Operation, caller: Option<&Caller>, uri: &Uri) -> Result<(), Problem> {
     if let Some(scope) = operation.scope {
-        let allowed = caller.is_some_and(|caller| caller.may(scope));
+        let user = caller.is_some_and(|caller| caller.user.is_some());
+        let allowed = if user { operation.users } else { caller.is_some_and(|caller| caller.may(scope)) };
+        if user && !allowed {
+            return Err(Problem::new(Code::Forbidden, "a user's own token does not open this")
+                .hint("users start runs of syncs with parameters; take a token of `syncline tokens create` for the rest"));
+        }
         if !allowed {
             let detail = format!("this needs the scope {:?}", scope.as_str());
             return Err(Problem::new(Code::Forbidden, detail).hint("take a token that has it"));

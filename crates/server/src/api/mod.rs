@@ -15,6 +15,7 @@ pub(crate) mod connections;
 pub(crate) mod cursors;
 pub(crate) mod decisions;
 pub mod definitions;
+mod delegated;
 pub(crate) mod drift;
 mod events;
 mod extract;
@@ -50,7 +51,7 @@ pub use openapi::document;
 
 pub(crate) use self::board::Standing;
 use self::{board::Board, definitions::Definitions, drift::Verifications, problem::Problem};
-use crate::{auth::Access, metrics::Metrics};
+use crate::{auth::Access, metrics::Metrics, users::Users};
 
 /// Where the API lives.
 pub(crate) const PREFIX: &str = "/api/v1";
@@ -80,6 +81,8 @@ pub struct Parts {
     pub definitions: Arc<dyn Definitions>,
     /// Whether requests without a token are let in.
     pub access: Access,
+    /// Whose users may ask with their own tokens; none: nobody's.
+    pub users: Option<Users>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// This node, whose signs of life say that it works.
@@ -105,6 +108,8 @@ pub struct Setup {
     pub definitions: Arc<dyn Definitions>,
     /// Whether requests without a token are let in.
     pub access: Access,
+    /// Whose users may ask with their own tokens; none: nobody's.
+    pub users: Option<Users>,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
     /// This node, as it signs its signs of life.
@@ -114,7 +119,7 @@ pub struct Setup {
 impl Api {
     /// An API over these parts.
     pub fn new(setup: Setup) -> Self {
-        let Setup { store, control, systems, clock, definitions, access, metrics, node } = setup;
+        let Setup { store, control, systems, clock, definitions, access, users, metrics, node } = setup;
         Self(Arc::new(Parts {
             store,
             control,
@@ -122,6 +127,7 @@ impl Api {
             clock,
             definitions,
             access,
+            users,
             metrics,
             node,
             board: Board::default(),

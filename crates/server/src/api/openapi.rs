@@ -16,8 +16,10 @@ use super::{
     problem::Problem,
 };
 
-/// Name of the one way to sign in.
+/// Name of the way in which all but users sign in.
 pub(crate) const SCHEME: &str = "token";
+/// Name of the way in which users sign in.
+pub(crate) const USER_SCHEME: &str = "user";
 
 /// The document, as JSON with a line feed at its end.
 pub fn document() -> String {
@@ -56,6 +58,10 @@ pub(crate) fn base() -> OpenApi {
     components.schemas.insert("Name".to_owned(), Name::schema());
     components.schemas.insert("Id".to_owned(), Id::schema());
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
+    let mut user = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    user.description =
+        Some("An access token of a user, issued for this service by `server.users.issuer`.".to_owned());
+    components.add_security_scheme(USER_SCHEME, SecurityScheme::Http(user));
     let mut base = OpenApi::new(info, utoipa::openapi::Paths::new());
     base.components = Some(components);
     base

@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use syncline_engine as engine;
 use syncline_store as store;
@@ -34,6 +35,14 @@ pub struct Problem {
     pub faults: Vec<String>,
     /// Seconds after which it is worth asking again.
     pub retry_after: Option<u32>,
+    /// Links the answer with log lines, events, runs and requests to the source.
+    pub correlation: Option<String>,
+    /// The id under which the far side's support finds its request.
+    pub request: Option<String>,
+    /// Whether asking again, the same way, may work.
+    pub retry: bool,
+    /// What the user's client must satisfy first: claims as JSON.
+    pub claims: Option<String>,
 }
 
 /// What is sent.
@@ -57,12 +66,34 @@ pub(crate) struct Sent<'a> {
     /// Single faults, where there are several.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     faults: &'a [String],
+    /// Seconds after which it is worth asking again; also the header `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+    /// True: asking again, the same way, may work.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retry: bool,
+    /// Links the answer with log lines, events, runs and requests to the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<&'a str>,
+    /// The id under which the source's support finds its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
 }
 
 impl Problem {
     /// A problem.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), hint: None, faults: Vec::new(), retry_after: None }
+        Self {
+            code,
+            detail: detail.into(),
+            hint: None,
+            faults: Vec::new(),
+            retry_after: None,
+            correlation: None,
+            request: None,
+            retry: false,
+            claims: None,
+        }
     }
 
     /// With what to do.
@@ -97,6 +128,10 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             hint: self.hint.as_deref(),
             faults: &self.faults,
+            retry_after: self.retry_after,
+            retry: self.retry,
+            correlation: self.correlation.as_deref(),
+            request: self.request.as_deref(),
         };
         let body = serde_json::to_vec(&sent).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
@@ -106,15 +141,29 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        let challenge = match self.code {
-            Code::Unauthorized => Some("Bearer realm=\"syncline\""),
-            Code::Forbidden => Some("Bearer realm=\"syncline\", error=\"insufficient_scope\""),
-            _ => None,
-        };
-        if let Some(challenge) = challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if let Some(challenge) = self.challenge().and_then(|text| HeaderValue::from_str(&text).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+}
+
+impl Problem {
+    /// How to come back with something better. Claims are those of the far side: who signs users in asks for them
+    /// (facts §5.6).
+    fn challenge(&self) -> Option<String> {
+        let with = |rest: &str| Some(format!("Bearer realm=\"syncline\"{rest}"));
+        match (self.code, &self.claims) {
+            (Code::Unauthorized, _) => with(""),
+            (Code::Forbidden, _) => with(", error=\"insufficient_scope\""),
+            (Code::UserTokenRefused, _) => with(", error=\"invalid_token\""),
+            (Code::InteractionRequired, None) => with(", error=\"interaction_required\""),
+            (Code::InteractionRequired, Some(claims)) => {
+                let claims = STANDARD.encode(claims);
+                Some(format!("Bearer realm=\"\", error=\"insufficient_claims\", claims=\"{claims}\""))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -151,6 +200,7 @@ impl From<engine::Error> for Problem {
                 let faults = faults.map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
                 Self::new(Code::DoesNotFit, message).faults(faults).hint("`syncline check` shows every place")
             }
+            engine::Error::Params { .. } => Self::new(Code::Unfit, message),
             engine::Error::Incomparable { .. } | engine::Error::Held { .. } => {
                 Self::new(Code::NotPossible, message)
             }

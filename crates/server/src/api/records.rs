@@ -27,8 +27,6 @@ use super::{
 /// Longest key that is looked for.
 const KEY_CHARS_MAX: usize = 4_000;
 
-
-
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(record))
 }
@@ -186,7 +184,8 @@ pub(crate) async fn tell(api: &Api, served: &Served, sync: &Sync, key: &str) -> 
     let _place = api.look()?;
     let caller = Caller::default();
     let flow = Box::pin(api.systems.open(&served.project, sync, &caller)).await?;
-    let key = story::key_of(&flow, &texts).map_err(|why| Problem::new(Code::BadQuery, format!("key: {why}")))?;
+    let key =
+        story::key_of(&flow, &texts).map_err(|why| Problem::new(Code::BadQuery, format!("key: {why}")))?;
     let rows = match (&flow, served.project.connection(&sync.to.connection)) {
         (Flow::Load(_), Some(connection)) => match api.systems.source(connection, &caller).await {
             Ok(source) => Some(source),

@@ -1,5 +1,7 @@
 //! Runs of syncs.
 
+use std::collections::BTreeMap;
+
 use axum::{extract::State, http::HeaderMap, response::Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Answer, Api,
+    delegated::{self, Answered},
     extract::{Given, Id, Name, Path, Query},
     occurrences::{self, OccurrenceShown, accepted, idempotency_key},
     page::{List, Page, PageParams},
@@ -86,7 +89,37 @@ pub(crate) struct RunWanted {
     /// Seconds that an incremental load looks back (syncs into tables).
     #[schema(maximum = 315360000)]
     lookback_seconds: Option<u32>,
+    /// Values of the sync's parameters: it is run now for these, and the answer says how it ended.
+    params: Option<BTreeMap<String, String>>,
+    /// Values for the sync's series: it is run now for each of its partitions, and the answer names every one.
+    each: Option<BTreeMap<String, String>>,
+    /// With `params` or `each`: load it, however lately it was loaded.
+    pub(super) insist: bool,
 }
+
+impl RunWanted {
+    /// Whether its end is to be answered.
+    fn waits(&self) -> bool {
+        self.params.is_some() || self.each.is_some() || self.insist
+    }
+
+    /// Values of parameters, and those of a series.
+    ///
+    /// # Errors
+    /// Both, or something beside them that is for runs which are not waited for.
+    pub(super) fn values(self) -> Result<(Values, Option<Values>), Problem> {
+        let Self { mode, only_parked, prepurge, reindex, lookback_seconds, params, each, insist: _ } = self;
+        let others = mode.is_some() || only_parked || prepurge || reindex || lookback_seconds.is_some();
+        if others || (params.is_some() && each.is_some()) {
+            let detail = "a run for values takes either params or each, and insist; nothing else";
+            return Err(Problem::new(Code::Unfit, detail));
+        }
+        Ok((params.unwrap_or_default(), each))
+    }
+}
+
+/// Values of parameters by name.
+type Values = BTreeMap<String, String>;
 
 impl From<RunWanted> for StartOptions {
     fn from(wanted: RunWanted) -> Self {
@@ -105,21 +138,30 @@ impl From<RunWanted> for StartOptions {
 #[utoipa::path(get, path = "/runs", tag = "runs", params(PageParams, Which), security(("token" = ["read"])),
     responses((status = 200, description = "A page", body = List<RunShown>),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn list(State(api): State<Api>, page: Page, Query(which): Query<Which>) -> Result<Response, Problem> {
+async fn list(
+    State(api): State<Api>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    page: Page,
+    Query(which): Query<Which>,
+) -> Result<Response, Problem> {
     let words = "queued, running, succeeded, partial, failed, cancelled, interrupted";
     let status = word("status", which.status.as_deref(), Status::parse, words)?;
     let filter = RunFilter { sync: which.sync.map(|name| name.0), status, before: page.before("runs")? };
     let found = api.store.page_runs(&filter, page.limit + 1).await?;
-    Ok(page.answer("runs", found, |run| run.id, RunShown::from))
+    Ok(page.answer("runs", found, |run| run.id, |run| RunShown::of(run, &caller)))
 }
 
 /// Everything that is known about a run.
 #[utoipa::path(get, path = "/runs/{id}", tag = "runs", params(("id" = Id, Path)), security(("token" = ["read"])),
     responses((status = 200, description = "The run", body = RunShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
-async fn show(State(api): State<Api>, Path(id): Path<Id>) -> Answer<RunShown> {
+async fn show(
+    State(api): State<Api>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    Path(id): Path<Id>,
+) -> Answer<RunShown> {
     let run = api.store.run(id.0).await?;
-    run.map(|run| axum::Json(run.into())).ok_or_else(|| Problem::missing("run", id.0))
+    run.map(|run| axum::Json(RunShown::of(run, &caller))).ok_or_else(|| Problem::missing("run", id.0))
 }
 
 /// How far a run is, and when it will be done.
@@ -159,11 +201,13 @@ async fn progress(State(api): State<Api>, Path(id): Path<Id>) -> Answer<Progress
     }))
 }
 
-/// Asks for a run of a sync. With an idempotency key, asking twice within a day starts once.
-#[utoipa::path(post, path = "/syncs/{sync}/runs", tag = "runs", security(("token" = ["run"])),
+/// Asks for a run of a sync. With an idempotency key, asking twice within a day starts once. A sync with parameters is run at
+/// once for the values that are given, and the answer says how it ended: users may do that with their own tokens.
+#[utoipa::path(post, path = "/syncs/{sync}/runs", tag = "runs", security(("token" = ["run"]), ("user" = [])),
     params(("sync" = Name, Path), ("Idempotency-Key" = Option<String>, Header, description = "Asking twice starts once")),
     request_body(content = RunWanted, description = "May be left out"),
-    responses((status = 202, description = "It waits for a node", body = OccurrenceShown),
+    responses((status = 200, description = "With values: how it ended", body = Answered),
+              (status = 202, description = "Without values: it waits for a node", body = OccurrenceShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn start(
     State(api): State<Api>,
@@ -173,6 +217,9 @@ async fn start(
     Given(wanted): Given<RunWanted>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
+    if wanted.waits() || caller.user.is_some() {
+        return delegated::run(&api, &caller, sync.0, wanted).await;
+    }
     let enqueued = api.control.start(&Subject::sync(sync.0), &wanted.into(), key, &caller.name).await?;
     accepted(&api, enqueued).await
 }

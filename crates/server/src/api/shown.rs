@@ -16,6 +16,7 @@ use syncline_store::{
 use utoipa::ToSchema;
 
 use super::problem::{Code, Problem};
+use crate::auth::{Caller, Scope};
 
 /// What stopped something.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -112,6 +113,23 @@ pub(crate) struct RunShown {
     correlation: Option<String>,
     /// The run that this one retries.
     retry_of: Option<u64>,
+    /// The user for whom it was made; shown with the scope admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    /// Values of the sync's parameters; shown with the scope admin only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    params: BTreeMap<String, String>,
+}
+
+impl RunShown {
+    /// What `caller` may see of a run.
+    pub(crate) fn of(run: Run, caller: &Caller) -> Self {
+        let (owner, params) = match caller.may(Scope::Admin) {
+            true => (run.about.owner.clone(), run.about.params.clone()),
+            false => Default::default(),
+        };
+        Self { owner, params, ..run.into() }
+    }
 }
 
 impl From<Run> for RunShown {
@@ -135,6 +153,8 @@ impl From<Run> for RunShown {
             schedule: run.about.schedule,
             correlation: run.about.correlation,
             retry_of: run.about.retry_of,
+            owner: None,
+            params: BTreeMap::new(),
         }
     }
 }
@@ -179,12 +199,22 @@ pub(crate) fn word<T>(
     }
 }
 
+/// It is worth asking again in a moment.
+fn again(problem: Problem) -> Problem {
+    Problem { retry: true, retry_after: Some(10), ..problem }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unknown(detail) => Self::new(Code::NotFound, detail),
             Refused::Unfit(detail) => Self::new(Code::Unfit, detail),
             Refused::Conflict(detail) => Self::new(Code::NotPossible, detail),
+            Refused::ParamsMissing(detail) => Self::new(Code::ParamsMissing, detail)
+                .hint("send {\"params\": {NAME: VALUE}} with a value for each"),
+            Refused::ParamsUnknown(detail) => Self::new(Code::ParamsUnknown, detail),
+            Refused::Overloaded(detail) => again(Self::new(Code::Overloaded, detail)),
+            Refused::Stopping => again(Self::new(Code::Interrupted, "the server stops; nothing was changed")),
             Refused::Store(error) => error.into(),
             Refused::Engine(error) => error.into(),
             other => Self::new(Code::Internal, other.to_string()),

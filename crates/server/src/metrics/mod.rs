@@ -130,7 +130,7 @@ impl Metrics {
         });
     }
 
-    fn records(&self, sync: &str, counts: Counts) {
+    pub(crate) fn records(&self, sync: &str, counts: Counts) {
         self.change(|counted| {
             let known = counted.records.contains_key(sync) || counted.records.len() < SYNCS_MAX;
             *counted.records.entry(if known { sync } else { OTHERS }.to_owned()).or_default() += counts;

@@ -18,7 +18,7 @@ const ANSWER_MAX: usize = 64 << 10;
 const REDIRECTS_MAX: usize = 5;
 
 /// The client of the process. It follows redirects on the same host only, and does not use the machine's proxy.
-pub(super) fn client() -> Result<reqwest::Client, Failure> {
+pub(crate) fn client() -> Result<reqwest::Client, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     // some machines hold authorities that cannot be read; the rest will do
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -8,7 +8,7 @@ mod alert;
 mod chart;
 mod figures;
 mod file;
-mod http;
+pub(crate) mod http;
 mod mail;
 mod plain;
 pub mod render;

@@ -40,7 +40,13 @@ type Named = Path<String>;
 type Who = Extension<Visitor>;
 
 /// The page that asks; `sentences` say what it means.
-async fn asking(ui: &Ui, visitor: &Visitor, sync: &Sync, verb: &str, sentences: &[&str]) -> Result<Confirm, Fault> {
+async fn asking(
+    ui: &Ui,
+    visitor: &Visitor,
+    sync: &Sync,
+    verb: &str,
+    sentences: &[&str],
+) -> Result<Confirm, Fault> {
     let question = format!("{verb} {}?", sync.name);
     let frame = ui.frame(visitor, Tab::Overview, verb).await?;
     let at = address(&sync.name);
@@ -93,7 +99,8 @@ async fn run(
         only_parked: form.ticked("only_parked"),
         ..StartOptions::default()
     };
-    let enqueued = ui.api.control.start(&Subject::sync(name.clone()), &options, None, &visitor.caller.name).await?;
+    let enqueued =
+        ui.api.control.start(&Subject::sync(name.clone()), &options, None, &visitor.caller.name).await?;
     occurrences::asked_for(enqueued)?;
     Ok(flash::back(&headers, &address(&name), Done::Started))
 }
@@ -108,7 +115,12 @@ async fn ask_verify(State(ui): State<Ui>, Extension(visitor): Who, Path(name): N
     Ok(Page(Confirm { action: format!("{}/verify", address(&name)), button: "Verify", ..confirm }))
 }
 
-async fn verify(State(ui): State<Ui>, Path(name): Named, headers: HeaderMap, _form: Form) -> Result<Response, Fault> {
+async fn verify(
+    State(ui): State<Ui>,
+    Path(name): Named,
+    headers: HeaderMap,
+    _form: Form,
+) -> Result<Response, Fault> {
     ui.sync(&name)?;
     drift::begin(&ui.api, &name)?;
     Ok(flash::back(&headers, &address(&name), Done::Verifying))
@@ -124,7 +136,12 @@ async fn ask_pause(State(ui): State<Ui>, Extension(visitor): Who, Path(name): Na
     Ok(Page(Confirm { action: format!("{}/pause", address(&name)), button: "Pause it", ..confirm }))
 }
 
-async fn pause(State(ui): State<Ui>, Path(name): Named, headers: HeaderMap, _form: Form) -> Result<Response, Fault> {
+async fn pause(
+    State(ui): State<Ui>,
+    Path(name): Named,
+    headers: HeaderMap,
+    _form: Form,
+) -> Result<Response, Fault> {
     ui.api.control.pause(&Subject::sync(name.clone()), None).await?;
     Ok(flash::back(&headers, &address(&name), Done::Paused))
 }
@@ -136,7 +153,12 @@ async fn ask_resume(State(ui): State<Ui>, Extension(visitor): Who, Path(name): N
     Ok(Page(Confirm { action: format!("{}/resume", address(&name)), button: "Resume it", ..confirm }))
 }
 
-async fn resume(State(ui): State<Ui>, Path(name): Named, headers: HeaderMap, _form: Form) -> Result<Response, Fault> {
+async fn resume(
+    State(ui): State<Ui>,
+    Path(name): Named,
+    headers: HeaderMap,
+    _form: Form,
+) -> Result<Response, Fault> {
     ui.api.control.resume(&Subject::sync(name.clone()), None).await?;
     Ok(flash::back(&headers, &address(&name), Done::Resumed))
 }
@@ -158,7 +180,12 @@ async fn ask_reset(State(ui): State<Ui>, Extension(visitor): Who, Path(name): Na
     }))
 }
 
-async fn reset(State(ui): State<Ui>, Path(name): Named, headers: HeaderMap, _form: Form) -> Result<Response, Fault> {
+async fn reset(
+    State(ui): State<Ui>,
+    Path(name): Named,
+    headers: HeaderMap,
+    _form: Form,
+) -> Result<Response, Fault> {
     ui.sync(&name)?;
     cursors::forget(&ui.api, &name).await?;
     Ok(flash::back(&headers, &address(&name), Done::Reset))

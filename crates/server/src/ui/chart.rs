@@ -39,13 +39,19 @@ pub(crate) fn sparkline(bars: &[Bar]) -> Svg {
     let highest = bars.iter().map(|bar| bar.total()).max().unwrap_or(0).max(1) as f64;
     let full = f64::from(HEIGHT - 5);
     // one path per colour: a page holds fifty of these
-    let mut paths: [(&str, String); 4] =
-        [("unchanged", String::new()), ("updated", String::new()), ("parked", String::new()), ("failed", String::new())];
+    let mut paths: [(&str, String); 4] = [
+        ("unchanged", String::new()),
+        ("updated", String::new()),
+        ("parked", String::new()),
+        ("failed", String::new()),
+    ];
     for (index, bar) in (0u32..).zip(bars) {
         let x = index * STEP;
         let mut y = HEIGHT - 4;
         let height = (bar.total() as f64 / highest).sqrt() * full;
-        let share = |n: u64| if n == 0 { 0 } else { (n as f64 / bar.total() as f64 * height).round().max(1.0) as u32 };
+        let share = |n: u64| {
+            if n == 0 { 0 } else { (n as f64 / bar.total() as f64 * height).round().max(1.0) as u32 }
+        };
         for (path, n) in [(0, bar.quiet), (1, bar.written), (2, bar.waiting)] {
             let part = share(n).min(y);
             if part > 0 {

@@ -175,7 +175,9 @@ struct Uses<'a> {
 fn failures(events: Vec<Event>, standing: &Standing) -> BTreeMap<String, Failed> {
     let mut found = BTreeMap::new();
     for Event { event, .. } in events {
-        let Some(subject) = event.subject.filter(|subject| subject.kind == SubjectKind::Sync) else { continue };
+        let Some(subject) = event.subject.filter(|subject| subject.kind == SubjectKind::Sync) else {
+            continue;
+        };
         let code = event.data["code"].as_str().unwrap_or_default().to_owned();
         if !OF_THE_CONNECTION.contains(&code.as_str()) || found.contains_key(&subject.name) {
             continue;
@@ -212,7 +214,13 @@ fn uses<'a>(standing: &'a Standing, failures: &'a BTreeMap<String, Failed>) -> B
     found
 }
 
-fn row(standing: &Standing, name: &str, kind: &str, uses: &Uses<'_>, test: Option<(Timestamp, Tested)>) -> Row {
+fn row(
+    standing: &Standing,
+    name: &str,
+    kind: &str,
+    uses: &Uses<'_>,
+    test: Option<(Timestamp, Tested)>,
+) -> Row {
     let now = standing.at;
     let failed_at = uses.failed.map(|failed| failed.at);
     let test_failed = test.as_ref().is_some_and(|(_, tested)| !tested.ok);
@@ -221,8 +229,12 @@ fn row(standing: &Standing, name: &str, kind: &str, uses: &Uses<'_>, test: Optio
         test.as_ref().is_some_and(|(at, tested)| tested.ok && still.is_none_or(|failed| failed < *at));
     let (mark, reason) = match (still, uses.succeeded) {
         _ if test_failed => (Mark::bad("no answer"), "the last test failed".to_owned()),
-        (Some(_), _) if !answered_since => (Mark::bad("failing"), "the newest try to use it failed".to_owned()),
-        (_, Some(at)) => (Mark::ok("answers"), format!("used by a run that succeeded {}", When::of(at, now).words)),
+        (Some(_), _) if !answered_since => {
+            (Mark::bad("failing"), "the newest try to use it failed".to_owned())
+        }
+        (_, Some(at)) => {
+            (Mark::ok("answers"), format!("used by a run that succeeded {}", When::of(at, now).words))
+        }
         _ if answered_since => (Mark::ok("answers"), "the last test succeeded".to_owned()),
         _ => (Mark::off("not used"), "no run has used it yet".to_owned()),
     };
@@ -231,7 +243,9 @@ fn row(standing: &Standing, name: &str, kind: &str, uses: &Uses<'_>, test: Optio
         code: failed.code.clone(),
         message: failed.message.clone(),
         at: When::of(failed.at, now),
-        href: failed.run.map_or_else(|| format!("/syncs/{}", part(&failed.sync)), |run| format!("/runs/{run}")),
+        href: failed
+            .run
+            .map_or_else(|| format!("/syncs/{}", part(&failed.sync)), |run| format!("/runs/{run}")),
         sync: failed.sync.clone(),
     };
     Row {
@@ -263,7 +277,9 @@ fn headline(failing: usize, all: usize) -> String {
         (0, _) => "No connection is defined.".to_owned(),
         (1, 0) => "The one connection is well.".to_owned(),
         (all, 0) => format!("All {all} connections are well."),
-        (all, failing) => format!("{failing} of {} failing.", some(all as u64, "connection is", "connections are")),
+        (all, failing) => {
+            format!("{failing} of {} failing.", some(all as u64, "connection is", "connections are"))
+        }
     }
 }
 
@@ -288,7 +304,11 @@ async fn quotas(ui: &Ui, now: Timestamp) -> Result<Vec<Quota>, Fault> {
     Ok(found)
 }
 
-async fn show(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, asked: Asked) -> Shown<Connections> {
+async fn show(
+    State(ui): State<Ui>,
+    Extension(visitor): Extension<Visitor>,
+    asked: Asked,
+) -> Shown<Connections> {
     let frame = ui.frame(&visitor, Tab::Connections, "Connections").await?;
     let standing = ui.api.standing().await?;
     let filter = EventFilter { kind: Some("run.failed".to_owned()), ..EventFilter::default() };
@@ -332,7 +352,9 @@ async fn ask_test(
     Ok(Page(Confirm {
         frame: ui.frame(&visitor, Tab::Connections, "Test").await?.crumb("Connections", "/connections"),
         question: format!("Test {name}?"),
-        means: vec!["Syncline connects and signs in, and does nothing else. It takes a minute at most.".to_owned()],
+        means: vec![
+            "Syncline connects and signs in, and does nothing else. It takes a minute at most.".to_owned(),
+        ],
         action: format!("/connections/{}/test", part(&name)),
         hidden: Vec::new(),
         fields: Vec::new(),

@@ -169,7 +169,7 @@ impl From<Problem> for Fault {
             Code::NotFound => "Not found",
             code => code.title(),
         };
-        let Problem { code, detail, hint, faults, retry_after } = problem;
+        let Problem { code, detail, hint, faults, retry_after, .. } = problem;
         Self {
             status: code.status(),
             title: title.to_owned(),

@@ -111,7 +111,8 @@ impl<T: Template> IntoResponse for Page<T> {
 /// The API with the pages before it.
 pub(crate) fn around(api_router: Router, api: &Api, secure: bool) -> Router {
     let (recent, plans, tests) = Default::default();
-    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), recent, plans, tests, secure }));
+    let ui =
+        Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), recent, plans, tests, secure }));
     let pages = Router::new()
         .merge(overview::routes())
         .merge(sync::routes())

@@ -239,16 +239,35 @@ fn needs(facts: &[Fact<'_>]) -> Vec<Need> {
         let href = format!("/?show={}", choice.word());
         (n > 0).then(|| Need { mark, text: format!("{} {verb}", some(n, "sync", "syncs")), href, of: named })
     };
-    let records = |choice: Choice, mark: Mark, (one, many): (&str, &str), number: fn(&Summary) -> u64, href: &str| {
-        let n: u64 = of(choice).filter_map(|fact| fact.summary).map(number).sum();
-        let named = of(choice).take(NAMED).map(|fact| link(&fact.sync.name)).collect();
-        (n > 0).then(|| Need { mark, text: some(n, one, many), href: href.to_owned(), of: named })
-    };
+    let records =
+        |choice: Choice, mark: Mark, (one, many): (&str, &str), number: fn(&Summary) -> u64, href: &str| {
+            let n: u64 = of(choice).filter_map(|fact| fact.summary).map(number).sum();
+            let named = of(choice).take(NAMED).map(|fact| link(&fact.sync.name)).collect();
+            (n > 0).then(|| Need { mark, text: some(n, one, many), href: href.to_owned(), of: named })
+        };
     [
         syncs(Choice::Failed, Mark::bad("failed"), "failed"),
-        records(Choice::Held, Mark::warn("held"), ("delete waits for approval", "deletes wait for approval"), |s| s.held, "/held"),
-        records(Choice::Conflicts, Mark::warn("conflict"), ("record was edited on both sides", "records were edited on both sides"), |s| s.conflicted, "/parked"),
-        records(Choice::Parked, Mark::warn("parked"), ("record is parked", "records are parked"), |s| s.parked, "/parked"),
+        records(
+            Choice::Held,
+            Mark::warn("held"),
+            ("delete waits for approval", "deletes wait for approval"),
+            |s| s.held,
+            "/held",
+        ),
+        records(
+            Choice::Conflicts,
+            Mark::warn("conflict"),
+            ("record was edited on both sides", "records were edited on both sides"),
+            |s| s.conflicted,
+            "/parked",
+        ),
+        records(
+            Choice::Parked,
+            Mark::warn("parked"),
+            ("record is parked", "records are parked"),
+            |s| s.parked,
+            "/parked",
+        ),
         syncs(Choice::Late, Mark::warn("late"), "late"),
     ]
     .into_iter()
@@ -262,10 +281,12 @@ fn link(name: &str) -> Link {
 
 fn quotas(budgets: &Budgets) -> Vec<Quota> {
     let all = budgets.all();
-    let windows = all.iter().flat_map(|budget| budget.windows().into_iter().map(move |window| (budget.name(), window)));
+    let windows =
+        all.iter().flat_map(|budget| budget.windows().into_iter().map(move |window| (budget.name(), window)));
     let quota = |(name, (limit, used)): (&str, (syncline_core::budget::Limit, u64))| {
         let left = limit.units.saturating_sub(used);
-        let text = format!("{} of {} per {}", count(left), count(limit.units), span(limit.window.as_secs_f64()));
+        let text =
+            format!("{} of {} per {}", count(left), count(limit.units), span(limit.window.as_secs_f64()));
         Quota { name: name.to_owned(), text, used: used.min(limit.units), limit: limit.units }
     };
     windows.map(quota).collect()
@@ -276,9 +297,13 @@ fn list(facts: &[Fact<'_>], standing: &Standing, wanted: &Wanted<'_>) -> Listed 
     let contains = |text: &str| text.to_lowercase().contains(&needle);
     let text_fits = |fact: &&Fact<'_>| {
         let Sync { name, from, to, .. } = fact.sync;
-        needle.is_empty() || [name, &from.connection, &from.stream, &to.connection, &to.stream].into_iter().any(|t| contains(t))
+        needle.is_empty()
+            || [name, &from.connection, &from.stream, &to.connection, &to.stream]
+                .into_iter()
+                .any(|t| contains(t))
     };
-    let mut found: Vec<&Fact<'_>> = facts.iter().filter(|fact| wanted.choice.fits(fact)).filter(text_fits).collect();
+    let mut found: Vec<&Fact<'_>> =
+        facts.iter().filter(|fact| wanted.choice.fits(fact)).filter(text_fits).collect();
     let order = |fact: &Fact<'_>| (Reverse(fact.level), Reverse(fact.needs_a_person()));
     found.sort_by(|a, b| (order(a), &a.sync.name).cmp(&(order(b), &b.sync.name)));
     let pages = found.len().div_ceil(ROWS).max(1);
@@ -290,11 +315,19 @@ fn list(facts: &[Fact<'_>], standing: &Standing, wanted: &Wanted<'_>) -> Listed 
     Listed {
         place: match rows.len() {
             0 => "No sync".to_owned(),
-            n => format!("Syncs {} to {} of {}", count(first as u64 + 1), count((first + n) as u64), count(found.len() as u64)),
+            n => format!(
+                "Syncs {} to {} of {}",
+                count(first as u64 + 1),
+                count((first + n) as u64),
+                count(found.len() as u64)
+            ),
         },
         rows,
         text: wanted.text.to_owned(),
-        choices: Choice::ALL.into_iter().map(|(choice, word, words)| (word, words, choice == wanted.choice)).collect(),
+        choices: Choice::ALL
+            .into_iter()
+            .map(|(choice, word, words)| (word, words, choice == wanted.choice))
+            .collect(),
         previous: (page > 1).then(|| to(page - 1)),
         next: (page < pages).then(|| to(page + 1)),
         nothing_defined: facts.is_empty(),
@@ -333,7 +366,8 @@ fn row(fact: &Fact<'_>, standing: &Standing) -> Row {
 fn next(sync: &Sync, standing: &Standing) -> Option<Timestamp> {
     let none = BTreeSet::new();
     let paused = standing.paused.get(&Subject::sync(sync.name.clone())).unwrap_or(&none);
-    let active = sync.schedules.iter().filter(|schedule| schedule.enabled && !paused.contains(&schedule.label()));
+    let active =
+        sync.schedules.iter().filter(|schedule| schedule.enabled && !paused.contains(&schedule.label()));
     active.filter_map(|schedule| Timing::of(schedule).ok()?.after(standing.at)).min()
 }
 
@@ -348,7 +382,9 @@ async fn show(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, aske
     let mut page = view(frame, &standing, &ui.api.systems.engine().budgets, &wanted);
     for row in &mut page.list.rows {
         let newest = standing.summaries.get(&row.name).and_then(|summary| summary.last.as_ref());
-        row.bars = Some(ui.bars(&row.name, newest).await?).filter(|bars| !bars.is_empty()).map(|bars| sparkline(&bars));
+        row.bars = Some(ui.bars(&row.name, newest).await?)
+            .filter(|bars| !bars.is_empty())
+            .map(|bars| sparkline(&bars));
     }
     Ok(Page(page))
 }

@@ -117,7 +117,8 @@ fn made(name: &str, entry: &Entry, made: &Plan, wanted: &Wanted<'_>, now: Timest
     let rows: Vec<Row> = found.iter().skip(first).take(ROWS).map(|record| row(record)).collect();
     let (text, action) = (part(wanted.text), wanted.action.unwrap_or_default());
     let to = |page: usize| format!("{}/plan?action={action}&text={text}&page={page}", address(name));
-    let number = |word: &str| made.records.iter().filter(|record| record.action.as_str() == word).count() as u64;
+    let number =
+        |word: &str| made.records.iter().filter(|record| record.action.as_str() == word).count() as u64;
     let shown = ACTIONS.into_iter().map(|(action, words)| {
         let word = action.as_str();
         (word, words, total(&made.summary, word).unwrap_or_else(|| number(word)))
@@ -134,7 +135,12 @@ fn made(name: &str, entry: &Entry, made: &Plan, wanted: &Wanted<'_>, now: Timest
             .collect(),
         place: match rows.len() {
             0 => "no record".to_owned(),
-            n => format!("{} to {} of {}", count(first as u64 + 1), count((first + n) as u64), count(found.len() as u64)),
+            n => format!(
+                "{} to {} of {}",
+                count(first as u64 + 1),
+                count((first + n) as u64),
+                count(found.len() as u64)
+            ),
         },
         rows,
         text: wanted.text.to_owned(),
@@ -228,7 +234,12 @@ async fn show(
     Ok(Page(PlanPage { frame, at: address(&name), name, modes, body }))
 }
 
-async fn make(State(ui): State<Ui>, Path(name): Path<String>, headers: HeaderMap, form: Form) -> Result<Response, Fault> {
+async fn make(
+    State(ui): State<Ui>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, Fault> {
     let sync = ui.sync(&name)?;
     let options = StartOptions { mode: form.get("mode").map(str::to_owned), ..StartOptions::default() };
     let subject = Subject::sync(name.clone());
@@ -240,9 +251,9 @@ async fn make(State(ui): State<Ui>, Path(name): Path<String>, headers: HeaderMap
 /// The plan that is kept, if it was made.
 fn kept(ui: &Ui, name: &str) -> Result<Arc<Entry>, Fault> {
     let entry = ui.plans.get(name, ui.api.clock.elapsed());
-    entry
-        .filter(|entry| matches!(entry.state, Stage::Made(_)))
-        .ok_or_else(|| Fault::missing("plan of sync", name).hint("Plans are kept for an hour. Make a new one."))
+    entry.filter(|entry| matches!(entry.state, Stage::Made(_))).ok_or_else(|| {
+        Fault::missing("plan of sync", name).hint("Plans are kept for an hour. Make a new one.")
+    })
 }
 
 async fn ask_run(
@@ -285,7 +296,8 @@ async fn run(
         return Err(Fault::conflict("Another plan was made meanwhile.").hint("Look at it first."));
     }
     let options = StartOptions { plan_digest: Some(made.digest.clone()), ..entry.options.clone() };
-    let enqueued = ui.api.control.start(&Subject::sync(name.clone()), &options, None, &visitor.caller.name).await?;
+    let enqueued =
+        ui.api.control.start(&Subject::sync(name.clone()), &options, None, &visitor.caller.name).await?;
     occurrences::asked_for(enqueued)?;
     Ok(flash::back(&headers, &address(&name), Done::Started))
 }

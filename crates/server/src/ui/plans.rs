@@ -8,9 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use syncline_core::plan::{Planned, PlannedAction};
-use syncline_engine::{
-    service::{StartOptions, control::Plan},
-};
+use syncline_engine::service::{StartOptions, control::Plan};
 use tokio::task::JoinSet;
 
 use super::{Ui, fault::Fault};
@@ -66,7 +64,9 @@ impl Plans {
             return false;
         }
         let now = entry.began;
-        known.retain(|_, entry| matches!(entry.state, State::Making) || now.saturating_sub(entry.began) < LIFE);
+        known.retain(|_, entry| {
+            matches!(entry.state, State::Making) || now.saturating_sub(entry.began) < LIFE
+        });
         let made = known.iter().filter(|(_, entry)| !matches!(entry.state, State::Making));
         let oldest = made.min_by_key(|(_, entry)| entry.began).map(|(name, _)| name.clone());
         if known.len() >= KEPT_MAX
@@ -113,7 +113,8 @@ impl Ui {
 fn bounded(mut plan: Plan) -> Plan {
     let mut bytes = 0;
     let size = |record: &Planned| {
-        let fields = record.fields.iter().map(|f| f.field.len() + text(&f.old).len() + text(&f.new).len() + 64);
+        let fields =
+            record.fields.iter().map(|f| f.field.len() + text(&f.old).len() + text(&f.new).len() + 64);
         fields.sum::<usize>() + record.key.len() + 128
     };
     let fits = plan.records.iter().take_while(|record| {
@@ -150,7 +151,8 @@ pub(crate) fn csv(records: &[Planned]) -> String {
     };
     for record in records {
         let Planned { key, stream, from, note, .. } = record;
-        let (action, from, note) = (record.action.as_str(), from.as_deref().unwrap_or(""), note.as_deref().unwrap_or(""));
+        let (action, from, note) =
+            (record.action.as_str(), from.as_deref().unwrap_or(""), note.as_deref().unwrap_or(""));
         if record.fields.is_empty() {
             line([key, action, stream, from, "", "", "", note]);
         }
@@ -209,7 +211,10 @@ mod tests {
                 action: PlannedAction::Update,
                 stream: "Active".into(),
                 from: None,
-                fields: vec![change("Budget", json!(1.5), json!(-2)), change("Title", json!(null), json!("=cmd|\"x\""))],
+                fields: vec![
+                    change("Budget", json!(1.5), json!(-2)),
+                    change("Title", json!(null), json!("=cmd|\"x\"")),
+                ],
                 note: None,
             },
             Planned {

@@ -151,7 +151,12 @@ fn view(sync: &str, key: &str, story: Story, now: Timestamp) -> Told {
             first: When::of(parked.first_at, now),
             retry: When::of(parked.retry_at, now),
             run: parked.run,
-            again: format!("/syncs/{}/record/retry?identity={}&key={}", part(sync), story.identity.stamp(), part(key)),
+            again: format!(
+                "/syncs/{}/record/retry?identity={}&key={}",
+                part(sync),
+                story.identity.stamp(),
+                part(key)
+            ),
         }),
         held: story.held.map(|held| (held.reason, When::of(held.since, now), held.run)),
         writes: story
@@ -190,21 +195,24 @@ fn headline(story: &Story) -> (Mark, String) {
     match (&story.mapped, there) {
         (Mapped::Refused(why), _) => (Mark::bad("refused"), format!("It cannot be written: {why}.")),
         (Mapped::LeftOut, None) => (Mark::off("left out"), "The sync's filter leaves it out.".to_owned()),
-        (Mapped::LeftOut, Some(_)) => {
-            (Mark::warn("left out"), "The sync's filter leaves it out now; what was written is still there.".to_owned())
-        }
+        (Mapped::LeftOut, Some(_)) => (
+            Mark::warn("left out"),
+            "The sync's filter leaves it out now; what was written is still there.".to_owned(),
+        ),
         (Mapped::Absent, None) if story.writes.is_empty() => {
             (Mark::off("unknown"), "Neither the source nor the ledger knows such a record.".to_owned())
         }
         (Mapped::Absent, None) => {
             (Mark::off("gone"), "The source has no such record, and the destination no more.".to_owned())
         }
-        (Mapped::Absent, Some(entry)) if entry.gone => {
-            (Mark::ok("gone"), "The source has no such record; it is marked as gone in the destination.".to_owned())
-        }
-        (Mapped::Absent, Some(_)) => {
-            (Mark::warn("gone"), "The source has no such record any more; the next full run decides about it.".to_owned())
-        }
+        (Mapped::Absent, Some(entry)) if entry.gone => (
+            Mark::ok("gone"),
+            "The source has no such record; it is marked as gone in the destination.".to_owned(),
+        ),
+        (Mapped::Absent, Some(_)) => (
+            Mark::warn("gone"),
+            "The source has no such record any more; the next full run decides about it.".to_owned(),
+        ),
         (Mapped::Fields(..), _) => of_fields(story, there.is_some_and(|entry| entry.hash.is_none())),
     }
 }
@@ -214,7 +222,10 @@ fn of_fields(story: &Story, drifted: bool) -> (Mark, String) {
     let differs = fields(story).iter().filter(|field| field.differs).count();
     match (unwritten, drifted, differs) {
         (true, ..) => (Mark::warn("not there"), "The next run brings it to the destination.".to_owned()),
-        (_, true, _) => (Mark::warn("drifted"), "It was changed in the destination; the next run writes it again.".to_owned()),
+        (_, true, _) => (
+            Mark::warn("drifted"),
+            "It was changed in the destination; the next run writes it again.".to_owned(),
+        ),
         (_, _, 0) => (Mark::ok("agrees"), "The destination holds what the source says.".to_owned()),
         (_, _, 1) => (Mark::warn("differs"), "1 field differs; the next run writes it.".to_owned()),
         (_, _, n) => (Mark::warn("differs"), format!("{n} fields differ; the next run writes them.")),
@@ -344,7 +355,7 @@ async fn retry(
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use syncline_core::{canonical::ContentHash, value::Value};
+    use syncline_core::value::Value;
     use syncline_store::{Details, Entry};
 
     use super::*;
@@ -360,7 +371,7 @@ mod tests {
             stream: "s".into(),
             record_id: "7".to_owned(),
             version: None,
-            hash: Some(ContentHash([0; 32])),
+            hash: Some([0; 32]),
             gone: false,
         };
         Story {
@@ -382,7 +393,10 @@ mod tests {
         let wanted = [("Title", json!("<b>")), ("Budget", json!("12.50")), ("Status", json!("Active"))];
         let written = [("Title", json!("<b>")), ("Budget", json!(12.5)), ("Status", json!("Closed"))];
         let told = view("projects", "P-1", story(&wanted, &written), Timestamp::UNIX_EPOCH);
-        assert_eq!((told.mark.word, &*told.headline), ("differs", "1 field differs; the next run writes it."));
+        assert_eq!(
+            (told.mark.word, &*told.headline),
+            ("differs", "1 field differs; the next run writes it.")
+        );
         let differs: Vec<_> = told.fields.iter().filter(|f| f.differs).map(|f| f.name.as_str()).collect();
         assert_eq!(differs, ["Status"]);
         assert_eq!(told.link, None, "an address that is none of the web is not led to");

@@ -133,7 +133,8 @@ impl RunPart {
         let open = !run.status.is_final();
         let until = run.finished_at.unwrap_or(now);
         let took = seconds(run.started_at, until);
-        let rate = live.map(|live| live.rate).or_else(|| (!open && took > 0.0).then(|| counts.read as f64 / took));
+        let rate =
+            live.map(|live| live.rate).or_else(|| (!open && took > 0.0).then(|| counts.read as f64 / took));
         let notes = live.map_or(&run.notes, |live| &live.notes);
         Self {
             mark: Mark::run(run.status),
@@ -233,8 +234,15 @@ fn view(frame: Frame, facts: &Facts<'_>) -> RunPage {
         part: RunPart::of(run, live, now),
         mode: run.mode.clone(),
         reason: run.reason.clone(),
-        by: run.about.schedule.as_ref().map_or("somebody asked for it".to_owned(), |label| format!("schedule {label}")),
-        retry_of: run.about.retry_of.map(|id| Link { text: format!("run {id}"), href: format!("/runs/{id}") }),
+        by: run
+            .about
+            .schedule
+            .as_ref()
+            .map_or("somebody asked for it".to_owned(), |label| format!("schedule {label}")),
+        retry_of: run
+            .about
+            .retry_of
+            .map(|id| Link { text: format!("run {id}"), href: format!("/runs/{id}") }),
         correlation: run.about.correlation.clone(),
         causes: causes(run.id, parked),
         timeline: events.iter().map(entry).collect(),
@@ -262,7 +270,8 @@ async fn show(
 ) -> Shown<RunPage> {
     let run = ui.run(&id).await?;
     let frame = ui.frame(&visitor, Tab::Overview, &format!("Run {id}")).await?;
-    let frame = frame.crumb("Overview", "/").crumb(run.sync.clone(), address(&run.sync)).done(asked.get("done"));
+    let frame =
+        frame.crumb("Overview", "/").crumb(run.sync.clone(), address(&run.sync)).done(asked.get("done"));
     let parked = match run.counts.parked + run.counts.conflicted {
         0 => Vec::new(),
         _ => ui.api.store.parked(Some(&run.sync), None, PARKED).await?,
@@ -270,7 +279,8 @@ async fn show(
     let filter = EventFilter { run: Some(run.id), ..EventFilter::default() };
     let events = ui.api.store.events(&filter, 0, EVENTS).await?;
     let live = ui.api.control.progress(run.id);
-    let facts = Facts { run: &run, live: live.as_ref(), parked: &parked, events: &events, now: ui.api.clock.now() };
+    let facts =
+        Facts { run: &run, live: live.as_ref(), parked: &parked, events: &events, now: ui.api.clock.now() };
     Ok(Page(view(frame, &facts)))
 }
 
@@ -284,7 +294,10 @@ async fn asking(ui: &Ui, visitor: &Visitor, id: &str, verb: &'static str) -> Res
     let run = ui.run(id).await?;
     let (at, frame) = (format!("/runs/{}", run.id), ui.frame(visitor, Tab::Overview, verb).await?);
     Ok(Confirm {
-        frame: frame.crumb("Overview", "/").crumb(run.sync.clone(), address(&run.sync)).crumb(format!("Run {id}"), at.clone()),
+        frame: frame
+            .crumb("Overview", "/")
+            .crumb(run.sync.clone(), address(&run.sync))
+            .crumb(format!("Run {id}"), at.clone()),
         question: format!("{verb} run {id} of {}?", run.sync),
         means: Vec::new(),
         action: format!("{at}/{}", verb.to_lowercase()),
@@ -296,9 +309,16 @@ async fn asking(ui: &Ui, visitor: &Visitor, id: &str, verb: &'static str) -> Res
     })
 }
 
-async fn ask_retry(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, Path(id): Path<String>) -> Shown<Confirm> {
+async fn ask_retry(
+    State(ui): State<Ui>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+) -> Shown<Confirm> {
     let confirm = asking(&ui, &visitor, &id, "Retry").await?;
-    let means = vec!["Of a partial run, what is parked is tried again; of one that failed or was stopped, all of it.".to_owned()];
+    let means = vec![
+        "Of a partial run, what is parked is tried again; of one that failed or was stopped, all of it."
+            .to_owned(),
+    ];
     Ok(Page(Confirm { means, ..confirm }))
 }
 
@@ -315,10 +335,15 @@ async fn retry(
     Ok(flash::back(&headers, &address(&run.sync), Done::Retried))
 }
 
-async fn ask_cancel(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, Path(id): Path<String>) -> Shown<Confirm> {
+async fn ask_cancel(
+    State(ui): State<Ui>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+) -> Shown<Confirm> {
     let confirm = asking(&ui, &visitor, &id, "Cancel").await?;
     let means = vec![
-        "It stops after the batch in hand. What it has written stays, and the next run goes on from there.".to_owned(),
+        "It stops after the batch in hand. What it has written stays, and the next run goes on from there."
+            .to_owned(),
     ];
     Ok(Page(Confirm { means, grave: true, ..confirm }))
 }
@@ -404,7 +429,10 @@ mod tests {
             notes: vec!["a note".to_owned()],
         };
         let part = RunPart::of(&run(Status::Running), Some(&live), at("2026-08-22T14:00:10Z"));
-        assert_eq!((part.percent, part.total.as_deref(), part.eta.as_deref()), (Some(75), Some("4,000"), Some("3.3 s")));
+        assert_eq!(
+            (part.percent, part.total.as_deref(), part.eta.as_deref()),
+            (Some(75), Some("4,000"), Some("3.3 s"))
+        );
         let states: Vec<PhaseState> = part.phases.iter().map(|(_, state)| *state).collect();
         assert_eq!(states, [PhaseState::Done, PhaseState::Now, PhaseState::Ahead]);
         let elsewhere = RunPart::of(&run(Status::Running), None, at("2026-08-22T14:00:10Z"));

@@ -348,7 +348,8 @@ async fn show(
     asked: Asked,
 ) -> Shown<SyncPage> {
     let sync = ui.sync(&name)?;
-    let frame = ui.frame(&visitor, Tab::Overview, &name).await?.crumb("Overview", "/").done(asked.get("done"));
+    let frame =
+        ui.frame(&visitor, Tab::Overview, &name).await?.crumb("Overview", "/").done(asked.get("done"));
     let standing = ui.api.standing().await?;
     let status = asked.get("status").and_then(Status::parse);
     let before = asked.get("before").and_then(|before| before.parse().ok());
@@ -357,7 +358,8 @@ async fn show(
     let runs = ui.api.store.page_runs(&filter(status, before), RUNS + 1).await?;
     let upcoming = ui.api.control.next_instants(&Subject::sync(name.clone()), INSTANTS).await?;
     let drift = ui.api.last_verification(&name);
-    let facts = Facts { sync: &sync, standing: &standing, upcoming: &upcoming, recent: &recent, runs, status, drift };
+    let facts =
+        Facts { sync: &sync, standing: &standing, upcoming: &upcoming, recent: &recent, runs, status, drift };
     Ok(Page(view(frame, facts)))
 }
 

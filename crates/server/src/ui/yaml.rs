@@ -25,7 +25,10 @@ pub(crate) fn of_sync(sync: &Sync) -> String {
     if !sync.routes.is_empty() {
         out.line(1, "route:");
         for route in &sync.routes {
-            out.line(2, &format!("- {{ when: {}, list: {} }}", quoted(route.when.text()), scalar(&route.stream)));
+            out.line(
+                2,
+                &format!("- {{ when: {}, list: {} }}", quoted(route.when.text()), scalar(&route.stream)),
+            );
         }
     }
     if !sync.schedules.is_empty() {
@@ -73,7 +76,10 @@ fn deletes(out: &mut Writer, sync: &Sync) {
         DeletePolicy::Delete => "delete".to_owned(),
         DeletePolicy::Soft { field } => format!("soft, field: {}", scalar(field)),
     };
-    let mut line = format!("policy: {policy}, guard: {{ count: {}, percent: {} }}", deletes.guard_count, deletes.guard_percent);
+    let mut line = format!(
+        "policy: {policy}, guard: {{ count: {}, percent: {} }}",
+        deletes.guard_count, deletes.guard_percent
+    );
     if deletes.out_of_filter {
         line.push_str(", out_of_filter: true");
     }
@@ -176,8 +182,15 @@ fn list(values: &[String]) -> String {
 fn scalar(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ' ');
     let first = text.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
-    let word = matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n");
-    if first && !word && text.chars().all(plain) && text.trim() == text { text.to_owned() } else { quoted(text) }
+    let word = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+    );
+    if first && !word && text.chars().all(plain) && text.trim() == text {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
 }
 
 /// JSON's quotes are YAML's.
@@ -191,10 +204,22 @@ mod tests {
 
     #[test]
     fn scalars_are_quoted_where_yaml_would_read_something_else() {
-        let shown = ["projects", "Active Projects", "public.a", "true", "12", "a: b", "", "#x", "a\"b", "-x"].map(scalar);
+        let shown = ["projects", "Active Projects", "public.a", "true", "12", "a: b", "", "#x", "a\"b", "-x"]
+            .map(scalar);
         assert_eq!(
             shown,
-            ["projects", "Active Projects", "public.a", "\"true\"", "\"12\"", "\"a: b\"", "\"\"", "\"#x\"", "\"a\\\"b\"", "\"-x\""]
+            [
+                "projects",
+                "Active Projects",
+                "public.a",
+                "\"true\"",
+                "\"12\"",
+                "\"a: b\"",
+                "\"\"",
+                "\"#x\"",
+                "\"a\\\"b\"",
+                "\"-x\""
+            ]
         );
     }
 }

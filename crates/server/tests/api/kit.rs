@@ -1,6 +1,15 @@
 //! A server on a real socket, over a real store and real SQLite tables, and a client of it.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,7 +23,13 @@ use syncline_connect::{
     sqlite as tables,
     statements::Statements,
 };
-use syncline_core::{chain::HttpCall, connection::Connection, project::Project, report::Report, sync::Sync};
+use syncline_core::{
+    chain::HttpCall,
+    connection::Connection,
+    project::{Project, Users as Options},
+    report::Report,
+    sync::Sync,
+};
 use syncline_engine::{
     Engine, Error, Flow, load,
     retry::Policy,
@@ -25,10 +40,11 @@ use syncline_server::{
     auth::{self, Access, Scope},
     metrics::{Measured, Metrics},
     serve,
+    users::Users,
 };
 use syncline_store::{
     service::{DefinitionKind, ServiceStore, Subject},
-    sqlite::{self, Options},
+    sqlite,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -65,6 +81,8 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<dyn ServiceStore>,
     pub(crate) served: watch::Sender<Arc<Served>>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) control: Control,
     pub(crate) scheme: &'static str,
     pub(crate) client: reqwest::Client,
     pub(crate) directory: TempDir,
@@ -81,6 +99,37 @@ pub(crate) struct Made {
     pub(crate) works: bool,
     /// Certificate and key, PEM, and what the client trusts.
     pub(crate) tls: Option<(String, String)>,
+    /// Whose users may ask.
+    pub(crate) users: Option<Options>,
+    /// What the project says, where it is not the usual.
+    pub(crate) project: Option<&'static str>,
+}
+
+/// The machine's clock, which can be set forward.
+#[derive(Debug, Default)]
+pub(crate) struct TestClock {
+    machine: SystemClock,
+    forward: AtomicU64,
+}
+
+impl TestClock {
+    pub(crate) fn forward(&self, seconds: u64) {
+        self.forward.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn by(&self) -> Duration {
+        Duration::from_secs(self.forward.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.machine.now().checked_add(self.by()).expect("a time")
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.machine.elapsed() + self.by()
+    }
 }
 
 impl World {
@@ -91,15 +140,17 @@ impl World {
     pub(crate) async fn make(made: Made) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fill(directory.path());
-        let options = Options {
+        let options = sqlite::Options {
             path: directory.path().join("store.db"),
             max_size: None,
             busy_timeout: Duration::from_secs(5),
         };
         let store: Arc<dyn ServiceStore> = Arc::new(sqlite::open(options).await.expect("a store"));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let test_clock = Arc::new(TestClock::default());
+        let clock: Arc<dyn Clock> = test_clock.clone();
         let systems = Arc::new(Files::new(Arc::clone(&store), Arc::clone(&clock), directory.path()));
-        let (served, receiver) = watch::channel(Arc::new(serving(&systems.registry, PROJECT, 1)));
+        let (served, receiver) =
+            watch::channel(Arc::new(serving(&systems.registry, made.project.unwrap_or(PROJECT), 1)));
         let systems: Arc<dyn Systems> = systems;
         let control = Control::new(Arc::clone(&store), Arc::clone(&clock), receiver, Arc::clone(&systems));
         let metrics = Arc::new(Metrics::default());
@@ -111,6 +162,7 @@ impl World {
             clock: Arc::clone(&clock),
             definitions: Arc::new(Checked),
             access,
+            users: made.users.map(|users| Users::new(users, Arc::clone(&clock)).expect("safe addresses")),
             metrics: Arc::clone(&metrics),
             node: "test".to_owned(),
         });
@@ -127,6 +179,7 @@ impl World {
             };
             serve::serve(&serving, listener, tls, stopped).await;
         });
+        let asked = control.clone();
         if made.works {
             let local: Arc<dyn Executor> = Arc::new(Local::new(control.clone(), Arc::new(Nothing)));
             let measured = Measured::new(local, Arc::clone(&store), Arc::clone(&clock), metrics);
@@ -136,7 +189,18 @@ impl World {
                 node.run(stop).await;
             });
         }
-        Self { address, store, served, scheme, client, directory, stop: Some(stop), work }
+        Self {
+            address,
+            store,
+            served,
+            clock: test_clock,
+            control: asked,
+            scheme,
+            client,
+            directory,
+            stop: Some(stop),
+            work,
+        }
     }
 
     /// A request; `path` as it stands behind the address.
@@ -357,6 +421,13 @@ impl Systems for Files {
         _: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
         self.registry.of(connection)?.source(connection, &self.context).await
+    }
+
+    async fn database(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
+        self.registry.of(connection)?.database(connection, &self.context).await
     }
 
     async fn statements(

@@ -3,10 +3,13 @@
 mod access;
 mod bounds;
 mod definitions;
+mod delegated;
 mod describes;
 mod fuzz;
 pub(crate) mod kit;
 mod lists;
+mod provider;
 mod records;
 mod resources;
 mod streams;
+mod users;

@@ -15,7 +15,10 @@ async fn who_is_not_known_is_sent_to_sign_in_and_comes_back() {
     let world = locked().await;
     let mut browser = Browser::of(&world);
     let sent = browser.get("/?text=a%20b&page=2").await;
-    assert_eq!((sent.status.as_u16(), sent.header("location")), (303, Some("/sign-in?next=/?text=a%2520b%26page=2")));
+    assert_eq!(
+        (sent.status.as_u16(), sent.header("location")),
+        (303, Some("/sign-in?next=/?text=a%2520b%26page=2"))
+    );
     let page = browser.page("/sign-in?next=/?text=a%2520b%26page=2").await;
     assert!(page.contains(r#"name="next" value="/?text=a%20b&#38;page=2""#), "{page}");
 
@@ -72,7 +75,9 @@ async fn forms_of_others_change_nothing() {
         assert_eq!(refused.status, 403, "{}", refused.text);
         assert!(refused.text.contains("Nothing was done"));
     }
-    for (name, value) in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+    for (name, value) in
+        [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+    {
         let form = browser.request(Method::POST, "/sign-out").header(name, value).form(&[("csrf", &token)]);
         assert_eq!(answer(form).await.status, 403, "{name}: {value}");
     }

@@ -25,7 +25,10 @@ async fn the_overview_answers_whether_everything_agrees() {
     let world = working().await;
     let browser = Browser::of(&world);
     let before = browser.page("/").await;
-    assert!(before.contains("people") && before.contains("source → cache") && before.contains(">none<"), "{before}");
+    assert!(
+        before.contains("people") && before.contains("source → cache") && before.contains(">none<"),
+        "{before}"
+    );
     run(&world, "people").await;
     run(&world, "projects").await;
     let agrees = |answer: &crate::api::kit::Answer| answer.text.contains("All 2 syncs agree.");
@@ -46,7 +49,8 @@ async fn a_sync_shows_what_it_is_and_how_it_went() {
     let world = working().await;
     let browser = Browser::of(&world);
     let before = browser.page("/syncs/projects").await;
-    for part in ["It has not run yet.", "updated_at", "nightly", "every field as it is", "Reset the cursor…"] {
+    for part in ["It has not run yet.", "updated_at", "nightly", "every field as it is", "Reset the cursor…"]
+    {
         assert!(before.contains(part), "{part}: {before}");
     }
     let id = run(&world, "projects").await;
@@ -77,7 +81,10 @@ async fn a_run_is_shown_with_an_account_that_adds_up() {
     assert!(!part.contains("<html") && part.contains("succeeded"), "{part}");
     let stream = browser.get(&format!("/ui/runs/{id}/stream")).await;
     assert_eq!(stream.header("content-type"), Some("text/event-stream"));
-    assert!(stream.text.starts_with("event: run\ndata: ") && stream.text.ends_with("event: ended\ndata: over\n\n"));
+    assert!(
+        stream.text.starts_with("event: run\ndata: ")
+            && stream.text.ends_with("event: ended\ndata: over\n\n")
+    );
     for missing in ["/runs/999", "/runs/x", "/runs/-1", "/runs/99999999999999999999", "/ui/runs/999/stream"] {
         assert_eq!(browser.get(missing).await.status, 404, "{missing}");
     }
@@ -130,7 +137,13 @@ async fn a_plan_is_made_shown_downloaded_and_run_as_it_was_shown() {
 async fn what_people_ask_for_is_asked_back_and_done() {
     let world = working().await;
     let browser = Browser::of(&world);
-    for (verb, done) in [("run", "started"), ("pause", "paused"), ("resume", "resumed"), ("verify", "verifying"), ("reset", "reset")] {
+    for (verb, done) in [
+        ("run", "started"),
+        ("pause", "paused"),
+        ("resume", "resumed"),
+        ("verify", "verifying"),
+        ("reset", "reset"),
+    ] {
         if verb == "reset" || verb == "verify" {
             run(&world, "projects").await;
         }
@@ -140,7 +153,12 @@ async fn what_people_ask_for_is_asked_back_and_done() {
         assert_eq!(browser.send(&path, &[]).await.status, 403, "{verb}: without the form nothing is done");
         let sent = browser.submit(&path, &path, &[]).await;
         let wanted = format!("/syncs/projects?done={done}");
-        assert_eq!((sent.status.as_u16(), sent.header("location")), (303, Some(wanted.as_str())), "{}", sent.text);
+        assert_eq!(
+            (sent.status.as_u16(), sent.header("location")),
+            (303, Some(wanted.as_str())),
+            "{}",
+            sent.text
+        );
         assert!(browser.page(&wanted).await.contains("role=\"status\""), "{verb}");
     }
     let subject = Subject::sync("projects");

@@ -23,7 +23,11 @@ async fn full() -> World {
     let model = served.project.sync("people").expect("the sync of the kit").clone();
     let named = |n: usize| syncline_core::sync::Sync { name: format!("sync-{n:05}"), ..model.clone() };
     let project = Project { syncs: (0..SYNCS).map(named).collect(), ..(*served.project).clone() };
-    world.served.send_replace(Arc::new(Served { project: Arc::new(project), number: 2, ..(*served).clone() }));
+    world.served.send_replace(Arc::new(Served {
+        project: Arc::new(project),
+        number: 2,
+        ..(*served).clone()
+    }));
     let store = Connection::open(world.directory.path().join("store.db")).expect("the store");
     store.execute_batch(RUNS).expect("runs");
     world

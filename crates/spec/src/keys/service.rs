@@ -326,6 +326,39 @@ pub(crate) static SERVER: Shape = Shape {
         optional("mail", Kind::Shape(&MAIL), "", "How mail leaves, for reports and alerts.")
             .also(&["smtp", "email"]),
         optional("grace", Kind::Duration, "30s", "How long a stop waits for the batches in hand."),
+        optional(
+            "users",
+            Kind::Shape(&USERS),
+            "",
+            "Whose users may start runs in their own name. Read when the service starts.",
+        )
+        .also(&["oidc", "jwt", "auth"]),
+    ],
+};
+
+pub(crate) static USERS: Shape = Shape {
+    title: "users",
+    keys: &[
+        required("issuer", Kind::Text, "Who issues their access tokens (`iss`), an address."),
+        required(
+            "audience",
+            Kind::Texts,
+            "For whom the tokens are issued (`aud`): this service; one of them.",
+        )
+        .also(&["audiences", "aud", "client_id"]),
+        optional(
+            "jwks",
+            Kind::Text,
+            "what the issuer's OpenID configuration says",
+            "Address of the keys that tokens are signed with.",
+        )
+        .also(&["jwks_uri", "jwks_url", "keys"]),
+        optional("tenant", Kind::Text, "", "The only tenant (`tid`) whose users are served.")
+            .also(&["tid", "tenant_id"]),
+        optional("clock_skew", Kind::Duration, "1m", "How far the issuer's clock may be off; at most 5m.")
+            .also(&["skew", "leeway"]),
+        optional("required_scope", Kind::Text, "", "A scope (`scp`) that every token must have.")
+            .also(&["scope", "scopes"]),
     ],
 };
 

@@ -243,7 +243,8 @@ pub(super) async fn show(
 ) -> Shown<ChainPage> {
     let standing = ui.api.standing().await?;
     let chain = chain(&standing.served.project, &name)?;
-    let frame = ui.frame(&visitor, Tab::Chains, &name).await?.crumb("Chains", "/chains").done(asked.get("done"));
+    let frame =
+        ui.frame(&visitor, Tab::Chains, &name).await?.crumb("Chains", "/chains").done(asked.get("done"));
     let subject = Subject::chain(name.clone());
     let at = ui.api.clock.now();
     let run = run_of(&ui, chain, &asked).await?;
@@ -253,7 +254,8 @@ pub(super) async fn show(
     let mut runs = ui.api.store.chain_runs(&filter, RUNS + 1).await?;
     let more = runs.len() > RUNS;
     runs.truncate(RUNS);
-    let older = runs.last().filter(|_| more).map(|last| format!("/chains/{}?before={}", part(&name), last.id));
+    let older =
+        runs.last().filter(|_| more).map(|last| format!("/chains/{}?before={}", part(&name), last.id));
     let upcoming = ui.api.control.next_instants(&subject, INSTANTS).await?;
     Ok(Page(ChainPage {
         frame,
