@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror bench-serve screenshots test-sdk test-api
+.PHONY: help demo test check simulate mutants kill-campaign fuzz bench-push bench-mirror bench-serve bench-webinars screenshots test-sdk test-api
 
 # Passed on to the test runner: make test ARGS="-E 'test(cursor)'"
 ARGS ?=
@@ -65,6 +65,10 @@ bench-mirror: ## measure copies between databases beside their raw limits; BENCH
 bench-serve: ## measure the service: idle, burst, killed nodes, the API; BENCH_ONLY=idle,burst,cluster,api
 	@scripts/setup cc postgres
 	@scripts/with-postgres cargo bench --package syncline-cli --bench serve
+
+bench-webinars: ## measure a page of a webinar: fetch, load, metrics; 200 users at once; PROFILE=dev for a quick look
+	@scripts/setup cc postgres
+	@scripts/with-postgres cargo bench --package syncline-cli --bench webinars $(if $(PROFILE),--profile $(PROFILE))
 
 kill-campaign: ## CYCLES=n crashes, errors, delays and kills, then count what is lost or doubled; SEED=x repeats their order
 	@scripts/setup cc

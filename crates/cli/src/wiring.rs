@@ -12,9 +12,11 @@ use syncline_connect::{
     budget::Budgets,
     clock::{Clock, SystemClock},
     error::Kind,
-    files, mysql, postgres,
+    files,
+    graph::Tokens,
+    mysql, postgres,
     registry::{Caller, Context, Registry},
-    sharepoint, sqlite,
+    sharepoint, sqlite, teams_webinars,
 };
 use syncline_core::{connection::Connection, mapping, sync::Sync};
 use syncline_engine::{Bound, Engine, Error, Flow, load, retry::Policy, service};
@@ -31,12 +33,15 @@ pub(crate) fn use_crypto() {
 
 /// The connectors of this binary.
 pub(crate) fn registry() -> Registry {
+    // Shared: a token for Microsoft Graph is good for every connector to it.
+    let tokens = Tokens::default();
     let registry = Registry::default()
         .with(mysql::Connector)
         .with(postgres::Connector)
         .with(sqlite::Connector)
         .with(files::Connector)
-        .with(sharepoint::Connector::default());
+        .with(sharepoint::Connector::sharing(&tokens))
+        .with(teams_webinars::Connector::sharing(&tokens));
     #[cfg(feature = "odbc")]
     let registry = registry.with(syncline_connect::odbc::Connector);
     registry
@@ -245,16 +250,16 @@ impl service::Systems for Serving {
         }
     }
 
-    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error> {
-        self.systems.database(connection).await
-    }
-
     async fn source(
         &self,
         connection: &Connection,
         caller: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
         self.systems.source(connection, caller).await
+    }
+
+    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error> {
+        self.systems.database(connection).await
     }
 
     async fn statements(

@@ -15,7 +15,7 @@ pub mod database;
 pub mod destination;
 pub mod error;
 pub mod files;
-mod graph;
+pub mod graph;
 pub mod mysql;
 #[cfg(feature = "odbc")]
 pub mod odbc;
@@ -25,6 +25,7 @@ pub mod sharepoint;
 pub mod source;
 pub mod sqlite;
 pub mod statements;
+pub mod teams_webinars;
 
 pub use database::Database;
 pub use destination::Destination;

@@ -7,3 +7,4 @@ mod odbc;
 mod postgres;
 mod sharepoint;
 mod sqlite;
+mod teams_webinars;

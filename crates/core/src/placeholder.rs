@@ -176,7 +176,7 @@ mod tests {
                 ("SELECT 1 -- :no\n, :yes /* :no */ -- :no", "yes"),
                 ("SELECT a::int, :x::uuid, @v := :y", "x y"),
                 ("SELECT a[1:n], t:5, '12:30', :1, : x", ""),
-                ("SELECT 'é':no, é:no, :yes", "yes"),
+                ("SELECT 'é', é:no, :yes", "yes"),
                 ("SELECT 'open :no", ""),
                 ("SELECT /* open :no", ""),
                 ("", ""),

@@ -123,6 +123,36 @@ impl PlannedAction {
     }
 }
 
+/// What a plan says, in one word: the same for the same records in whatever order they come, and for the same totals.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// Sum of the hashes of its records: order does not matter, number does.
+    sum: [u64; 4],
+    records: u64,
+}
+
+impl Digest {
+    /// Takes a record in.
+    pub fn add(&mut self, record: &Planned) {
+        // what is planned is made of texts and JSON, which can be written as JSON
+        let hash = blake3::hash(&serde_json::to_vec(record).unwrap_or_default());
+        let (parts, _) = hash.as_bytes().as_chunks::<8>();
+        for (sum, part) in self.sum.iter_mut().zip(parts) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(*part));
+        }
+        self.records += 1;
+    }
+
+    /// The word: 64 hexadecimal digits.
+    pub fn word(&self, totals: &[u64]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for number in self.sum.iter().chain([&self.records]).chain(totals) {
+            hasher.update(&number.to_le_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +171,34 @@ mod tests {
             Change::Move,
             "an unchanged record that is routed elsewhere"
         );
+    }
+
+    #[test]
+    fn a_digest_follows_the_records_and_not_their_order() {
+        let record = |key: &str, new: i64| Planned {
+            key: key.to_owned(),
+            action: PlannedAction::Update,
+            stream: "L".to_owned(),
+            from: None,
+            fields: vec![FieldChange { field: "A".to_owned(), old: json!(1), new: json!(new) }],
+            note: None,
+        };
+        let word = |records: &[Planned], totals: &[u64]| {
+            let mut digest = Digest::default();
+            records.iter().for_each(|record| digest.add(record));
+            digest.word(totals)
+        };
+        let (one, two) = (record("a", 2), record("b", 2));
+        let both = word(&[one.clone(), two.clone()], &[2]);
+        assert_eq!(both, word(&[two.clone(), one.clone()], &[2]));
+        assert_eq!(both.len(), 64);
+        let others = [
+            word(&[one.clone(), record("b", 3)], &[2]),
+            word(&[one.clone()], &[2]),
+            word(&[one.clone(), two.clone(), two.clone()], &[2]),
+            word(&[one, two], &[3]),
+        ];
+        assert!(others.iter().all(|other| *other != both), "{others:?}");
     }
 
     #[test]

@@ -213,12 +213,7 @@ impl<'a> Account<'a> {
 
 /// What is remembered of a write.
 pub(crate) fn written(kind: WriteKind, row: &LedgerRow) -> Written {
-    Written {
-        identity: row.identity,
-        kind,
-        stream: row.stream.clone(),
-        record_id: row.record_id.clone(),
-    }
+    Written { identity: row.identity, kind, stream: row.stream.clone(), record_id: row.record_id.clone() }
 }
 
 /// `adopts`: the record was somebody's, and got our stamp with the write.

@@ -77,6 +77,11 @@ pub enum Error {
     /// A part of the work ended without an answer: a fault in Syncline itself.
     #[error("a part of the work ended early; nothing was committed; please report this as a bug")]
     Interrupted,
+    /// A run was asked for by a plan that is no longer what would be done; nothing was written.
+    #[error(
+        "the plan is not the one that was looked at: the source or the destination changed meanwhile; nothing was written"
+    )]
+    PlanChanged,
     /// Stopped by a person; what was done is recorded.
     #[error("cancelled")]
     Cancelled,
@@ -121,6 +126,7 @@ impl Error {
             Self::Incomparable { .. } => "incomparable",
             Self::Params { .. } => "params",
             Self::Interrupted => "interrupted",
+            Self::PlanChanged => "plan_changed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -164,6 +170,7 @@ impl Error {
             }
             Self::Params { params, .. } => Some(format!("its parameters: {}", params.join(", "))),
             Self::Miscounted { .. } => Some("run again; the staging table is left for the next load to remove".into()),
+            Self::PlanChanged => Some("make a new plan and look at it".into()),
             Self::Store(_) | Self::Unbalanced { .. } | Self::Interrupted | Self::Cancelled => None,
         }
     }

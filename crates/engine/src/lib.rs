@@ -22,6 +22,7 @@ mod reading;
 mod recover;
 pub mod retry;
 pub mod run;
+pub mod sample;
 pub mod service;
 pub mod story;
 mod units;

@@ -61,6 +61,23 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Its numbers, for [`Digest::word`](syncline_core::plan::Digest::word).
+    pub fn totals(&self) -> [u64; 11] {
+        [
+            self.read,
+            self.create,
+            self.adopt,
+            self.update,
+            self.moves,
+            self.delete,
+            self.hold,
+            self.park,
+            self.ambiguous,
+            self.unchanged,
+            self.skipped,
+        ]
+    }
+
     /// Whether a run would send nothing and record nothing new.
     pub fn is_empty(&self) -> bool {
         self.create

@@ -168,7 +168,8 @@ async fn pushed(store: &dyn Store, bound: &Bound, story: &mut Story) -> Result<(
     let identities = [story.identity];
     let entry = store.find(&bound.sync.name, &identities).await?.pop().flatten();
     let details = store.details(&bound.sync.name, &identities).await?.pop().flatten();
-    if let Some((entry, stream)) = entry.as_ref().and_then(|e| Some((e, bound.mapping.stream_of(&e.stream)?))) {
+    if let Some((entry, stream)) = entry.as_ref().and_then(|e| Some((e, bound.mapping.stream_of(&e.stream)?)))
+    {
         let stream = &bound.mapping.streams[stream].stream;
         let link = bound.destination.link(stream, &entry.record_id).await;
         story.link = link.map_err(Error::connect("asking where the record is"))?;
@@ -239,11 +240,7 @@ fn map(table: &Table, batch: &Batch) -> Result<Option<BTreeMap<String, Value<'st
 }
 
 /// The row of the table with this key, where there is a table.
-async fn row_of(
-    table: &Table,
-    destination: &dyn Source,
-    key: KeyValues,
-) -> Result<Option<Values>, Error> {
+async fn row_of(table: &Table, destination: &dyn Source, key: KeyValues) -> Result<Option<Values>, Error> {
     use syncline_connect::error::Kind;
     let name = &table.sync.to.stream;
     let doing = || Error::connect("fetching the row of the destination");

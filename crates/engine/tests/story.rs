@@ -58,7 +58,8 @@ async fn every_write_of_a_record_is_remembered() {
 async fn a_write_whose_answer_is_lost_is_remembered_once() {
     let world = World::new().await;
     world.projects(1, 40);
-    for (after, what) in [(3, Fault::ResetAfterApply), (11, Fault::TruncatedBody), (19, Fault::ResetBeforeApply)]
+    for (after, what) in
+        [(3, Fault::ResetAfterApply), (11, Fault::TruncatedBody), (19, Fault::ResetBeforeApply)]
     {
         world.fault_on(OpKind::Create, FaultWhen { after, count: Some(1), probability: None }, what);
     }

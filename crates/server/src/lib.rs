@@ -9,6 +9,5 @@ pub mod auth;
 pub mod metrics;
 pub mod outside;
 pub mod serve;
-#[expect(dead_code, reason = "the base of pages that follow")]
 mod ui;
 pub mod users;

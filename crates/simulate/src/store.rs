@@ -14,8 +14,7 @@ use syncline_core::{
 };
 use syncline_store::{
     Checkpoint, Comparison, Details, Drift, Entry, Error, Held, Intent, IntentKind, Lease, LedgerChange,
-    LedgerRow, NewRun, Parked, Run, RunEnd, RunId, Scratch, Store, Waiting, Write,
-    memory::MemoryStore,
+    LedgerRow, NewRun, Parked, Run, RunEnd, RunId, Scratch, Store, Waiting, Write, memory::MemoryStore,
 };
 
 use crate::{

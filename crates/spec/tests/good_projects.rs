@@ -216,25 +216,6 @@ store: { path: ../x.db, max_size: 4GiB, busy_timeout: 500ms }
 }
 
 #[test]
-fn transforms_are_expressions() {
-    let loaded = load(&project(
-        "    fields: { A: { from: E-mail, transform: [trim, lower] }, B: { from: x, transform: domain } }\n",
-    ));
-    let expressions: Vec<(&str, &[String])> = loaded.project.syncs[0]
-        .fields
-        .iter()
-        .map(|field| match &field.from {
-            Origin::Expression(expr) => (expr.text(), expr.variables()),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(
-        expressions,
-        [("lower(trim(`E-mail`))", &["E-mail".to_owned()][..]), ("domain(x)", &["x".to_owned()][..]),]
-    );
-}
-
-#[test]
 fn anchors_and_line_ends() {
     let text = project("    from: &f { connection: a, table: t }\n    fields: { A: &c x, B: *c }\n")
         + "  s2: { from: *f, to: { connection: b, list: l }, fields: { A: b } }\n";

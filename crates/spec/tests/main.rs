@@ -13,4 +13,5 @@ mod problems;
 mod schema;
 mod service;
 mod tables;
+mod transforms;
 mod world;

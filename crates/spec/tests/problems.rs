@@ -137,7 +137,7 @@ fn unknown_and_missing_keys() {
         &[
             r#"6:28: unknown key "tabel" in syncs.s.from; did you mean "table"?"#,
             r#"6:38: unknown key "cursr" in syncs.s.from; did you mean "cursor"?"#,
-            r#"6:48: unknown key "colour" in syncs.s.from; known keys: connection, table, query, mass_query, key, cursor, overlap, lag, tombstone, filter"#,
+            r#"6:48: unknown key "colour" in syncs.s.from; known keys: connection, table, query, resource, list, mass_query, key, cursor, overlap, lag, tombstone, filter"#,
         ],
     );
     check_sync(
@@ -569,25 +569,6 @@ fn fields() {
         ],
     );
     check_sync("    adopt: { by: [] }\n", &["6:18: syncs.s.adopt.by must not be empty"]);
-}
-
-#[test]
-fn transforms() {
-    check_sync(
-        "    fields: { A: { from: x, transform: [trim, lowre] }, B: { from: y, transform: strip }, C: { cel: z, transform: trim } }\n",
-        &[
-            r#"6:47: syncs.s.fields.A.transform[1] must be domain, email, lower, nfc or trim, not "lowre"; did you mean "lower"?"#,
-            r#"6:82: syncs.s.fields.B.transform must be domain, email, lower, nfc or trim, not "strip"; it is called "trim""#,
-            "6:104: syncs.s.fields.C.transform needs from: the source column it is applied to; write the functions into the expression",
-        ],
-    );
-    check_sync(
-        "    fields: { A: { from: x, transform: [] }, B: { from: y, transform: lower, direction: both } }\n",
-        &[
-            "6:40: syncs.s.fields.A.transform must not be empty",
-            "6:78: syncs.s.fields.B.direction must be push: an expression cannot be turned round",
-        ],
-    );
 }
 
 #[test]

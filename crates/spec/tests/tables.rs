@@ -347,9 +347,9 @@ fn what_tables_do_not_have() {
         &[
             "7:29: syncs.s.fields.A.as is not for tables, which tell the types of their columns",
             "7:55: syncs.s.fields.A.direction must be push: nothing is read back from a table",
-            "7:63: syncs.s.fields.B needs from (a source column) or cel (an expression) or sql (an expression of the source)",
+            "7:63: syncs.s.fields.B needs from (a source column) or cel (an expression) or sql (an expression of the source) or param",
             "7:71: syncs.s.fields.C has both cel and sql; only one of them can give the value",
-            "7:99: syncs.s.fields.D must be a source column or a map with from, cel or sql, not a list",
+            "7:99: syncs.s.fields.D must be a source column or a map with from, cel, sql or param, not a list",
         ],
     );
     check(

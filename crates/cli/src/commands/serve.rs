@@ -62,7 +62,8 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, cancel: &Cancel) -> R
         let node = name.clone();
         let users = options.users.clone().map(|users| Users::new(users, Arc::clone(&clock)));
         let users = users.transpose().map_err(Failure::usage)?;
-        let api = Api::new(Setup { store, control, systems, clock, definitions, access, users, metrics, node });
+        let api =
+            Api::new(Setup { store, control, systems, clock, definitions, access, users, metrics, node });
         let stop = cancelled(parts.ending());
         parts.add("the API", async move { serve(&api, listener, tls, stop).await });
     }

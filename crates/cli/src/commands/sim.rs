@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use syncline_sim::{ListSpec, Options, Server, SiteSpec, Tier};
+use syncline_sim::{ConsentSpec, ListSpec, Options, Server, SiteSpec, Tier, UserSpec, WebinarSpec, World};
 
 use crate::{
     exit::{Exit, Failure},
@@ -101,6 +101,19 @@ impl From<TierArg> for Tier {
 struct Beginning {
     sites: Vec<SiteSpec>,
     lists: Vec<ListSpec>,
+    users: Vec<UserSpec>,
+    consents: Vec<ConsentSpec>,
+    webinars: Vec<WebinarSpec>,
+}
+
+impl Beginning {
+    fn put_into(&self, world: &World) -> Result<(), syncline_sim::Error> {
+        self.sites.iter().try_for_each(|site| world.add_site(site).map(drop))?;
+        self.lists.iter().try_for_each(|list| world.add_list(list).map(drop))?;
+        self.users.iter().try_for_each(|user| world.add_user(user))?;
+        self.consents.iter().try_for_each(|consent| world.consent(consent))?;
+        self.webinars.iter().try_for_each(|webinar| world.add_webinar(webinar).map(drop))
+    }
 }
 
 pub(crate) async fn run(args: &SimArgs, cancel: &Cancel) -> Result<Exit, Failure> {
@@ -120,14 +133,8 @@ pub(crate) async fn run(args: &SimArgs, cancel: &Cancel) -> Result<Exit, Failure
     };
     let failed = |error: syncline_sim::Error| Failure::failed(chain(&error));
     let server = Server::start(options).await.map_err(failed)?;
-    let world = server.world();
-    for site in &beginning.sites {
-        world.add_site(site).map_err(failed)?;
-    }
-    for list in &beginning.lists {
-        world.add_list(list).map_err(failed)?;
-    }
-    // Whoever started us waits for this line: the lists are there when it comes.
+    beginning.put_into(server.world()).map_err(failed)?;
+    // Whoever started us waits for this line: what it begins with is there when it comes.
     output::line(server.url());
     if let Some(pem) = server.ca_pem() {
         output::line(pem.trim_end());

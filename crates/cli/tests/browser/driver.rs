@@ -196,8 +196,7 @@ impl Browser {
 
     /// Gives the page this size in CSS pixels.
     pub(crate) fn size(&self, width: u32, height: u32) {
-        let metrics =
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
     }
 
@@ -226,7 +225,10 @@ impl Browser {
         let entries = self.ask(Ask { path: "se/log", body: json!({ "type": "browser" }) });
         let of_note = |entry: &&Json| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING"));
         let all = entries.as_array().cloned().unwrap_or_default();
-        all.iter().filter(of_note).map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+        all.iter()
+            .filter(of_note)
+            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// Addresses outside of the service that pages asked for since this was asked last.
@@ -234,13 +236,17 @@ impl Browser {
         let entries = self.ask(Ask { path: "se/log", body: json!({ "type": "performance" }) });
         let mut found = Vec::new();
         for entry in entries.as_array().into_iter().flatten() {
-            let Ok(entry) = serde_json::from_str::<Json>(entry["message"].as_str().unwrap_or_default()) else {
+            let Ok(entry) = serde_json::from_str::<Json>(entry["message"].as_str().unwrap_or_default())
+            else {
                 continue;
             };
             let message = &entry["message"];
             if message["method"] == "Network.requestWillBeSent" {
                 let url = message["params"]["request"]["url"].as_str().unwrap_or_default();
-                if !url.starts_with(&format!("{}/", self.base)) && !url.starts_with("data:") {
+                // the page that a new window shows is the browser's own
+                let by = message["params"]["documentURL"].as_str().unwrap_or_default();
+                let ours = url.starts_with(&format!("{}/", self.base)) || url.starts_with("data:");
+                if !ours && !by.starts_with("chrome://") {
                     found.push(url.to_owned());
                 }
             }

@@ -30,8 +30,18 @@ fn nothing_that_others_wrote_becomes_a_part_of_a_page() {
     world.place.sql(&format!("UPDATE projects SET name = '{quoted}'"));
     let browser = Browser::start(world.address());
     let of = |path: &str| format!("{path}{}", percent(EVIL));
-    let queries = [of("/?text="), of("/events?text="), of("/held?sync="), of("/parked?sync="), of("/chains?text=")];
-    let pages = ["/", "/held", "/parked", "/chains", "/chains/nightly", "/chains/month_end", "/connections", "/events"];
+    let queries =
+        [of("/?text="), of("/events?text="), of("/held?sync="), of("/parked?sync="), of("/chains?text=")];
+    let pages = [
+        "/",
+        "/held",
+        "/parked",
+        "/chains",
+        "/chains/nightly",
+        "/chains/month_end",
+        "/connections",
+        "/events",
+    ];
     let more = ["/syncs/projects", "/runs/1", "/syncs/projects/record?key=P-1001"];
     let all = pages.iter().chain(&more).map(|&path| path.to_owned()).chain(queries);
     for path in all {

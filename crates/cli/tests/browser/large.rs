@@ -57,8 +57,19 @@ fn pages_of_a_crowd_are_small() {
     let place = crowded();
     let service = Service::start(&place, "one", &[]);
     let pages = [
-        "/", "/?text=s0999", "/?page=100", "/held", "/parked", "/parked?sync=s00001", "/chains", "/connections",
-        "/events", "/events?text=run+99999", "/events?sync=s00001", "/syncs/s00001", "/runs/50000",
+        "/",
+        "/?text=s0999",
+        "/?page=100",
+        "/held",
+        "/parked",
+        "/parked?sync=s00001",
+        "/chains",
+        "/connections",
+        "/events",
+        "/events?text=run+99999",
+        "/events?sync=s00001",
+        "/syncs/s00001",
+        "/runs/50000",
     ];
     let mut slowest = Vec::new();
     for path in pages {
@@ -73,7 +84,10 @@ fn pages_of_a_crowd_are_small() {
         taken.sort();
         slowest.push(format!("{path}: p95 {:?}", taken[TIMES * 95 / 100 - 1]));
     }
-    #[expect(clippy::print_stdout, reason = "a figure for whoever looks; a debug build on a busy machine proves nothing")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "a figure for whoever looks; a debug build on a busy machine proves nothing"
+    )]
     {
         println!("{}", slowest.join("\n"));
     }

@@ -14,7 +14,9 @@ use super::{
 const PAGES: &[(&str, &str)] = &[
     ("/", "overview"),
     ("/syncs/projects", "sync"),
-    ("/runs/1", "run"),
+    ("/syncs/projects/plan", "plan"),
+    ("/syncs/projects/definition", "definition"),
+    ("/runs/6", "run"),
     ("/held", "held"),
     ("/parked", "parked"),
     ("/chains", "chains"),
@@ -32,8 +34,11 @@ fn screens() -> Option<PathBuf> {
 
 #[test]
 fn every_page_is_for_everybody() {
-    let world = World::lived_in();
+    let world = World::with_history();
     let browser = Browser::start(world.address());
+    browser.open("/syncs/projects/plan");
+    browser.press("Make a plan");
+    browser.until_says("Run exactly this plan");
     let screens = screens();
     for (path, name) in PAGES {
         for scheme in Scheme::BOTH {

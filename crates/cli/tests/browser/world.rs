@@ -95,6 +95,9 @@ INSERT INTO invoices
   WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
   SELECT 900000 + i, 10001 + i % 4200, i * 7 % 900 FROM n;";
 
+/// Days of which there are runs.
+const HISTORY: usize = 9;
+
 /// The company's service, and what it works with.
 pub(crate) struct World {
     /// First: it ends before its directory goes.
@@ -114,7 +117,8 @@ impl World {
             json!({ "name": "ProjectManager", "text": {} }),
         ];
         for title in ["Active Projects", "Closed Projects"] {
-            let list = ListSpec { display_name: title.into(), columns: columns.to_vec(), ..ListSpec::default() };
+            let list =
+                ListSpec { display_name: title.into(), columns: columns.to_vec(), ..ListSpec::default() };
             place.world().add_list(&list).unwrap();
         }
         place.write("syncline.yaml", PROJECT);
@@ -145,6 +149,29 @@ impl World {
         world
     }
 
+    /// The same with more runs, hours apart: what happened last is as old as it really is.
+    pub(crate) fn with_history() -> Self {
+        let world = Self::lived_in();
+        for day in 0..HISTORY {
+            world.place.sql(&format!(
+                "UPDATE customers SET city = 'Trieste {day}' WHERE customer_no % 50 = {day};
+                 INSERT INTO invoices SELECT 920000 + {day} * 100 + customer_no % 90, customer_no, {day}
+                   FROM customers WHERE customer_no BETWEEN 11000 AND 11030 + {day} * 7"
+            ));
+            world.run("/api/v1/syncs/customers/runs");
+            world.run("/api/v1/syncs/invoices/runs");
+        }
+        let hours = |column: &str, of: &str| {
+            let back = format!("((SELECT max(id) FROM {of}) - id) * 190 || ' minutes'");
+            format!("{column} = strftime('%Y-%m-%dT%H:%M:%f', {column}, '-' || {back}) || '000Z'")
+        };
+        let (began, ended) = (hours("started_at", "run"), hours("finished_at", "run"));
+        let store = rusqlite::Connection::open(world.place.path(".syncline/store.db")).unwrap();
+        store.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        store.execute_batch(&format!("UPDATE run SET {began}, {ended}")).unwrap();
+        world
+    }
+
     /// Where its pages are.
     pub(crate) fn address(&self) -> &str {
         self.service.ready["api"].as_str().unwrap()
@@ -161,7 +188,8 @@ impl World {
         let (status, body) = self.service.ask("POST", path, "{}");
         assert_eq!(status, 202, "{path}: {body}");
         let start = body.find('{').unwrap();
-        let shown: Json = serde_json::Deserializer::from_str(&body[start..]).into_iter().next().unwrap().unwrap();
+        let shown: Json =
+            serde_json::Deserializer::from_str(&body[start..]).into_iter().next().unwrap().unwrap();
         format!("/api/v1/occurrences/{}", shown["id"])
     }
 

@@ -78,7 +78,7 @@ fn a_part_is_loaded_for_a_user() {
     assert_eq!(loads.to.rows(COUNTS), ["0d|1|10", "0d|2|5000", "5f|1|5000"]);
     assert_eq!(loads.to.leftovers(), Vec::<String>::new());
 
-    let runs = loads.place.syncline(&["runs", "attendance", "--json"]).with_code(0).json();
+    let runs = loads.place.syncline(&["runs", "--sync", "attendance", "--json"]).with_code(0).json();
     assert_eq!(runs.len(), 4, "those of all parts");
     assert_eq!(
         (runs[0]["sync"].as_str(), runs[0]["about"]["owner"].as_str()),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, LOCATION},
+    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, LOCATION, WWW_AUTHENTICATE},
 };
 use serde::de::DeserializeOwned;
 use syncline_core::failpoint;
@@ -20,8 +20,10 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
+    challenge::{self, Challenge},
     config::{Config, Extra},
-    errors::{self, Acts, Doing},
+    errors::{Acts, Doing, Refusal},
+    grant::plain_id,
     http::{self, bounded_body, transport},
     throttle::Signals,
     token::{TokenSource, Tokens},
@@ -48,6 +50,15 @@ pub(crate) fn segment(text: &str) -> impl Display + '_ {
 /// A version-4 id from a seeded generator.
 pub(crate) fn guid(random: &mut fastrand::Rng) -> Uuid {
     uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid()
+}
+
+/// 32 hexadecimal digits in the form of a GUID.
+fn guid_of(digits: &str) -> Option<String> {
+    (digits.len() == 32).then(|| Uuid::try_parse(digits).ok()).flatten().map(|id| id.hyphenated().to_string())
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// Where a request goes.
@@ -95,7 +106,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) signals: Signals,
     pub(crate) body: Vec<u8>,
-    /// Our correlation id.
+    /// The service's id of the request, else ours.
     pub(crate) request: String,
     /// When it was answered, by the service's clock where it says.
     pub(crate) at: Timestamp,
@@ -103,6 +114,8 @@ pub(crate) struct Answer {
     pub(crate) token: u64,
     /// In whose name it was asked.
     pub(crate) acts: Acts,
+    /// What the user must satisfy first.
+    pub(crate) challenge: Option<Challenge>,
     /// `Location`, of redirects and of 410.
     pub(crate) location: Option<String>,
 }
@@ -110,7 +123,15 @@ pub(crate) struct Answer {
 impl Answer {
     /// The error this answer is.
     pub(crate) fn refusal(&self, doing: Doing) -> Error {
-        let error = errors::refusal(self.status, doing, self.acts, &self.body, &self.signals, &self.request);
+        let error = Refusal {
+            status: self.status,
+            body: &self.body,
+            signals: &self.signals,
+            request: &self.request,
+            acts: self.acts,
+            challenge: self.challenge.as_ref(),
+        }
+        .error(doing);
         match &self.location {
             Some(location) if (300..400).contains(&self.status) => {
                 let host = Url::parse(location).ok().and_then(|u| u.host_str().map(str::to_owned));
@@ -135,6 +156,8 @@ pub(crate) struct Client {
     budget: Arc<Budget>,
     extra: Vec<Extra>,
     slots: Semaphore,
+    /// The id of every request, where they belong to a run.
+    correlation: Option<String>,
     random: Mutex<fastrand::Rng>,
     clock: Arc<dyn Clock>,
 }
@@ -152,23 +175,28 @@ impl Client {
             budgets: Arc::clone(&context.budgets),
             extra: config.extra.clone(),
             slots: Semaphore::new(config.concurrency),
+            correlation: context.caller.correlation.as_deref().and_then(guid_of),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             clock: Arc::clone(&context.clock),
         })
     }
 
     /// Sends a request and reads its answer, whatever its status. A refused token is renewed once and the request sent
-    /// again: the far side did nothing.
+    /// again: the far side did nothing. Not so where the user must prove more: the same user's next token would be refused
+    /// as well.
     ///
     /// # Errors
     /// No answer came: [`Kind::Unreachable`] when the request certainly was not sent, else [`Kind::Unanswered`]. Or there
     /// is no token.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
         let answer = self.send_once(&call).await?;
-        if answer.status != 401 {
+        if answer.status != 401 && answer.challenge.is_none() {
             return Ok(answer);
         }
         self.tokens.evict(answer.token).await;
+        if answer.challenge.is_some() {
+            return Ok(answer);
+        }
         self.send_once(&call).await
     }
 
@@ -217,31 +245,38 @@ impl Client {
             self.slots.acquire().await.map_err(|_| Error::new(Kind::Unreachable, "the client is closed"))?;
         permits.push(self.budget.acquire(call.cost).await);
         // After the wait, which may outlast a token.
-        let bearer = self.tokens.bearer(&self.http).await?;
-        let request = guid(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner)).to_string();
+        let ours = self.request_id();
+        let bearer = self.tokens.bearer(&self.http, &ours).await?;
         let mut builder = self
             .http
             .request(call.method.clone(), url)
             .header(AUTHORIZATION, bearer.header)
-            .header("client-request-id", &request);
+            .header("client-request-id", &ours);
         if let Some(version) = call.if_match {
             builder = builder.header("If-Match", version);
         }
         if let Some(body) = &call.body {
             builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
-        let named = |e: Error| Error { message: format!("{} (request {request})", e.message), ..e };
+        let named = |e: Error, request: &str| Error {
+            message: format!("{} (request {request})", e.message),
+            request: Some(request.to_owned()),
+            ..e
+        };
         failpoint!("connect.sharepoint.before_send", |place| Error::failpoint(Kind::Unreachable, place));
-        let mut response = builder.send().await.map_err(|e| named(transport(e)))?;
+        let mut response = builder.send().await.map_err(|e| named(transport(e), &ours))?;
         failpoint!("connect.sharepoint.before_read", |place| Error::failpoint(Kind::Unanswered, place));
         let status = response.status().as_u16();
         let (signals, at) = self.signals(response.headers());
-        let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
+        let request = text(response.headers(), "request-id").and_then(plain_id).unwrap_or(ours);
+        let demands = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
+        let challenge = challenge::read(demands).filter(|_| matches!(status, 401 | 403));
+        let location = text(response.headers(), LOCATION.as_str()).map(str::to_owned);
         let body = match bounded_body(&mut response, BODY_MAX).await {
             Ok(body) => body,
             // The status of a refusal says enough without its body.
             Err(_) if (400..500).contains(&status) => Vec::new(),
-            Err(e) => return Err(named(e)),
+            Err(e) => return Err(named(e, &request)),
         };
         drop(permits);
         self.heed(status, &signals);
@@ -252,9 +287,16 @@ impl Client {
             request,
             at,
             token: bearer.serial,
-            acts: Acts::Application,
+            acts: self.tokens.acts(),
+            challenge,
             location,
         })
+    }
+
+    /// The id under which a request is sent.
+    fn request_id(&self) -> String {
+        let random = || guid(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner)).to_string();
+        self.correlation.clone().unwrap_or_else(random)
     }
 
     /// Passes on to the budget what the service says about the quota.
@@ -315,7 +357,8 @@ impl Client {
 /// The answer of a read is not what it should be; nothing of it was used.
 pub(crate) fn nonsense(request: &str, why: &dyn Display) -> Error {
     let why = without_content(&why.to_string());
-    Error::new(Kind::Protocol, format!("the answer makes no sense: {why} (request {request})"))
+    let message = format!("the answer makes no sense: {why} (request {request})");
+    Error { request: Some(request.to_owned()), ..Error::new(Kind::Protocol, message) }
 }
 
 /// The reader's reason without the piece of the answer that it repeats: that may be a value of a record.

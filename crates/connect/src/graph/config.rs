@@ -1,6 +1,7 @@
 //! The options that every connection to Graph has: who signs in, where, over which way, how often.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,14 +31,20 @@ pub(crate) const fn option(name: &'static str, kind: OptionKind, help: &'static 
 const AUTH: &[OptionSpec] = &[
     OptionSpec {
         required: true,
-        choices: &["client_credentials"],
-        ..option("type", Text, "How to sign in: an application with its own credential.")
+        choices: &["client_credentials", "on_behalf_of"],
+        ..option(
+            "type",
+            Text,
+            "How to sign in: as an application (client_credentials), or as one that acts for the signed-in user who asks \
+             (on_behalf_of).",
+        )
     },
     OptionSpec { required: true, ..option("tenant", Text, "Directory (tenant) id or domain name.") },
     OptionSpec { required: true, ..option("client_id", Text, "Application (client) id.") },
     option("client_secret", Secret, "Secret of the application; or give a certificate."),
     option("certificate_file", Text, "PEM file with the application's certificate."),
     option("private_key_file", Text, "PEM file with the certificate's RSA private key."),
+    option("scopes", Text, "For on_behalf_of: the permissions that are asked for, with blanks between."),
 ];
 
 /// How to sign in.
@@ -66,7 +73,28 @@ pub(crate) const USER_AGENT: OptionSpec =
 /// When to give up.
 pub(crate) const TIME_OUT: OptionSpec = option("timeout", Time, "Longest time of one request (60s).");
 
+/// What a workload is, as far as options that are left out depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    /// First word of the budget's name.
+    pub(crate) workload: &'static str,
+    /// Requests in flight.
+    pub(crate) concurrency: u64,
+    /// Permissions asked for on behalf of a user, without the Graph root.
+    pub(crate) scopes: &'static [&'static str],
+}
+
+/// In whose name tokens are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// The application's own.
+    ClientCredentials,
+    /// That of the user who asks.
+    OnBehalfOf,
+}
+
 /// The options, checked.
+#[derive(Clone)]
 pub(crate) struct Config {
     /// Name of the connection.
     pub(crate) name: String,
@@ -76,6 +104,9 @@ pub(crate) struct Config {
     pub(crate) graph: Url,
     pub(crate) tenant: String,
     pub(crate) client_id: String,
+    pub(crate) grant: Grant,
+    /// Sorted, with blanks between.
+    pub(crate) scopes: String,
     pub(crate) credential: Credential,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) proxy: Option<Url>,
@@ -88,6 +119,7 @@ pub(crate) struct Config {
 }
 
 /// How the application proves itself.
+#[derive(Clone)]
 pub(crate) enum Credential {
     Secret(SecretString),
     Certificate { certificate: PathBuf, key: PathBuf },
@@ -104,16 +136,14 @@ pub(crate) struct Extra {
 }
 
 impl Config {
-    /// Reads the options. `directory` is what relative paths are relative to, `concurrency` the requests in flight where
-    /// the options do not say.
+    /// Reads the options. `directory` is what relative paths are relative to.
     ///
     /// # Errors
     /// [`Kind::Definition`], naming the option; never its value.
     pub(crate) fn read(
         connection: &Connection,
         directory: &Path,
-        workload: &'static str,
-        concurrency: u64,
+        defaults: &Defaults,
     ) -> Result<Self, Error> {
         let all = Options::of(connection);
         let auth = all.group("auth");
@@ -121,11 +151,19 @@ impl Config {
         if company.is_empty() || !company.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'|') {
             return Err(all.wrong("user_agent", "must be plain ASCII text without |"));
         }
+        let graph = all.address("graph", "https://graph.microsoft.com")?;
+        let grant = match auth.text("type") {
+            None | Some("client_credentials") => Grant::ClientCredentials,
+            Some("on_behalf_of") => Grant::OnBehalfOf,
+            Some(_) => return Err(auth.wrong("type", "must be client_credentials or on_behalf_of")),
+        };
         Ok(Self {
             name: connection.name.clone(),
-            workload,
+            workload: defaults.workload,
             authority: all.address("authority", "https://login.microsoftonline.com")?,
-            graph: all.address("graph", "https://graph.microsoft.com")?,
+            grant,
+            scopes: scopes(&auth, grant, &graph, defaults.scopes)?,
+            graph,
             tenant: auth.required("tenant")?.to_owned(),
             client_id: auth.required("client_id")?.to_owned(),
             credential: credential(&auth, directory)?,
@@ -136,10 +174,37 @@ impl Config {
             },
             user_agent: format!("NONISV|{company}|Syncline/{}", env!("CARGO_PKG_VERSION")),
             timeout: all.duration("timeout")?.unwrap_or(TIMEOUT).max(Duration::from_millis(1)),
-            concurrency: all.integer("concurrency")?.unwrap_or(concurrency).clamp(1, 256) as usize,
+            concurrency: all.integer("concurrency")?.unwrap_or(defaults.concurrency).clamp(1, 256) as usize,
             windows: Vec::new(),
             extra: Vec::new(),
         })
+    }
+
+    /// The same place, signed in to as an application in its own name: that of `given`, or where nothing is given, the same
+    /// one.
+    ///
+    /// # Errors
+    /// [`Kind::Definition`]: half a credential.
+    pub(crate) fn as_application(&self, given: &Options<'_>, directory: &Path) -> Result<Self, Error> {
+        let same = given.json.is_null();
+        Ok(Self {
+            client_id: given.text("client_id").unwrap_or(&self.client_id).to_owned(),
+            credential: if same { self.credential.clone() } else { credential(given, directory)? },
+            grant: Grant::ClientCredentials,
+            scopes: default_scope(&self.graph),
+            ..self.clone()
+        })
+    }
+
+    /// An address of the tenant at the token service.
+    pub(crate) fn below_authority(&self, path: &[&str]) -> Result<Url, Error> {
+        let mut url = self.authority.clone();
+        url.path_segments_mut()
+            .map_err(|()| Error::new(Kind::Definition, "option authority: cannot have a path"))?
+            .pop_if_empty()
+            .push(&self.tenant)
+            .extend(path);
+        Ok(url)
     }
 
     /// The budget that this connection spends from.
@@ -147,6 +212,38 @@ impl Config {
         let authority = &self.authority[url::Position::BeforeHost..url::Position::AfterPort];
         format!("{} {authority}/{}/{}", self.workload, self.tenant, self.client_id)
     }
+}
+
+/// Everything the application was granted.
+fn default_scope(graph: &Url) -> String {
+    format!("{}/.default", graph.as_str().trim_end_matches('/'))
+}
+
+/// Scopes in full and in order, so that the same ones are one token (facts §5.5).
+fn scopes(auth: &Options<'_>, grant: Grant, graph: &Url, defaults: &[&str]) -> Result<String, Error> {
+    let given = auth.text("scopes");
+    if grant == Grant::ClientCredentials {
+        // Only `.default` is granted to an application by itself (facts §5.1).
+        return match given {
+            None => Ok(default_scope(graph)),
+            Some(_) => {
+                Err(auth.wrong("scopes", "are for type on_behalf_of; an application has what it was granted"))
+            }
+        };
+    }
+    let wanted: Vec<&str> =
+        given.map_or_else(|| defaults.to_vec(), |given| given.split_whitespace().collect());
+    if wanted.is_empty() {
+        return Ok(default_scope(graph));
+    }
+    let root = graph.as_str().trim_end_matches('/');
+    let full =
+        |scope: &&str| if scope.contains("://") { (*scope).to_owned() } else { format!("{root}/{scope}") };
+    let all: BTreeSet<String> = wanted.iter().map(full).collect();
+    if all.iter().any(|scope| !scope.starts_with(&format!("{root}/"))) {
+        return Err(auth.wrong("scopes", "must all be of this Microsoft Graph"));
+    }
+    Ok(all.into_iter().collect::<Vec<_>>().join(" "))
 }
 
 fn credential(auth: &Options<'_>, directory: &Path) -> Result<Credential, Error> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use syncline_core::remedy::Effect;
 
-use super::throttle::Signals;
+use super::{challenge::Challenge, throttle::Signals};
 use crate::{Error, error::Kind};
 
 /// Most characters of the service's message that are kept.
@@ -60,6 +60,8 @@ pub(crate) struct Workload {
     pub(crate) full: &'static str,
     /// What to do about a query that was refused.
     pub(crate) refused: &'static str,
+    /// What is said when an answer speaks of a licence; `None`: such an answer is like any other.
+    pub(crate) licence: Option<&'static str>,
 }
 
 /// The least permissions for a request.
@@ -69,7 +71,9 @@ pub(crate) struct Permission {
     pub(crate) application: &'static str,
     /// Of an application that acts for a user.
     pub(crate) delegated: &'static str,
-    /// What does as well, in brackets after it; may be empty.
+    /// Whether a user may consent to the delegated one; else only an administrator may.
+    pub(crate) user_may_consent: bool,
+    /// What does as well, or may be the cause instead; comes after it, and may be empty.
     pub(crate) instead: &'static str,
 }
 
@@ -79,7 +83,6 @@ pub(crate) enum Acts {
     /// The application's own.
     Application,
     /// A user's, who signed in.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the credential that acts for a user comes next"))]
     User,
 }
 
@@ -128,6 +131,13 @@ impl Envelope {
     /// Casing differs by workload (facts §1.3).
     fn has(&self, code: &str) -> bool {
         self.codes.iter().any(|c| c.eq_ignore_ascii_case(code))
+    }
+
+    /// Whether it speaks of a licence, in either spelling. The code for it is not documented [X] (facts §4.6).
+    fn licence(&self) -> bool {
+        let speaks =
+            |text: &String| ["license", "licence"].iter().any(|w| text.to_ascii_lowercase().contains(w));
+        speaks(&self.message) || self.codes.iter().any(speaks)
     }
 
     /// Whether a unique column refused a value. The code for it is not documented [X], so the known texts count as well;
@@ -186,31 +196,50 @@ fn refused(doing: Doing, envelope: &Envelope) -> Kind {
     }
 }
 
-/// The error for an answer that is no success. `request` is the id under which the vendor's support finds it.
-pub(crate) fn refusal(
-    status: u16,
-    doing: Doing,
-    acts: Acts,
-    body: &[u8],
-    signals: &Signals,
-    request: &str,
-) -> Error {
-    let envelope = Envelope::read(body);
-    let kind = kind(status, doing, &envelope, signals);
-    let mut message = format!("{} answered {status}", doing.workload.name);
-    if let Some(code) = envelope.codes.last() {
-        let code: String = code.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect();
+/// An answer that is no success, as far as it says why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+    pub(crate) signals: &'a Signals,
+    /// The id under which the vendor's support finds the request.
+    pub(crate) request: &'a str,
+    /// In whose name it was asked.
+    pub(crate) acts: Acts,
+    /// What the user must satisfy first.
+    pub(crate) challenge: Option<&'a Challenge>,
+}
+
+impl Refusal<'_> {
+    /// The error it is.
+    pub(crate) fn error(&self, doing: Doing) -> Error {
+        let Self { status, request, .. } = *self;
+        let envelope = Envelope::read(self.body);
+        let licence =
+            doing.workload.licence.filter(|_| status == 402 || (status == 403 && envelope.licence()));
+        let kind = match (self.challenge, licence) {
+            (Some(_), _) if matches!(status, 401 | 403) => Kind::Challenged,
+            (_, Some(_)) => Kind::LicenceRequired,
+            _ => kind(status, doing, &envelope, self.signals),
+        };
+        let mut message = licence.map(|said| format!("{said}: ")).unwrap_or_default();
         // Writing to a string cannot fail.
-        write!(message, " {code}").ok();
-    }
-    if !envelope.message.is_empty() {
-        write!(message, ": {}", without_values(&envelope.message)).ok();
-    }
-    write!(message, " (request {request})").ok();
-    let error = Error::new(kind, message);
-    match hint(kind, doing, acts) {
-        Some(hint) => error.hint(hint),
-        None => error,
+        write!(message, "{} answered {status}", doing.workload.name).ok();
+        if let Some(code) = envelope.codes.last() {
+            let code: String = code.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect();
+            write!(message, " {code}").ok();
+        }
+        if !envelope.message.is_empty() {
+            write!(message, ": {}", without_values(&envelope.message)).ok();
+        }
+        write!(message, " (request {request})").ok();
+        let mut error = Error::new(kind, message);
+        error.request = Some(request.to_owned());
+        error.hint = hint(kind, doing, self.acts);
+        if kind == Kind::Challenged {
+            error.claims = self.challenge.and_then(|challenge| challenge.claims.clone());
+        }
+        error
     }
 }
 
@@ -221,16 +250,11 @@ fn hint(kind: Kind, doing: Doing, acts: Acts) -> Option<String> {
             "the service refused a fresh token: check tenant, client_id and the graph address of this cloud"
                 .into()
         }
-        Kind::Forbidden => {
-            let (sort, name) = match acts {
-                Acts::Application => ("application", doing.permission.application),
-                Acts::User => ("delegated", doing.permission.delegated),
-            };
-            format!(
-                "ask an administrator to grant the application the Microsoft Graph {sort} permission \
-                 {name} with admin consent{}",
-                doing.permission.instead
-            )
+        Kind::Forbidden => forbidden(doing.permission, acts),
+        Kind::Challenged => SIGN_IN_AGAIN.into(),
+        Kind::LicenceRequired => {
+            "an administrator must give the account a licence that this needs; it is not a missing permission"
+                .into()
         }
         Kind::StreamMissing => workload.missing.into(),
         Kind::StreamFull => workload.full.into(),
@@ -238,6 +262,29 @@ fn hint(kind: Kind, doing: Doing, acts: Acts) -> Option<String> {
         Kind::Definition if doing.act == Act::Read => workload.refused.into(),
         _ => return None,
     })
+}
+
+/// What to do about a claims challenge.
+pub(super) const SIGN_IN_AGAIN: &str =
+    "the user must sign in again and prove more (a second factor, a device); then ask with the new token";
+
+/// Which permission, of which sort, and who consents to it.
+fn forbidden(permission: Permission, acts: Acts) -> String {
+    let Permission { application, delegated, user_may_consent, instead } = permission;
+    match acts {
+        Acts::Application => format!(
+            "ask an administrator to grant the application the Microsoft Graph application permission \
+             {application} with admin consent{instead}"
+        ),
+        Acts::User if user_may_consent => format!(
+            "the application needs the Microsoft Graph delegated permission {delegated}, to which the user or an \
+             administrator consents{instead}"
+        ),
+        Acts::User => format!(
+            "ask an administrator to grant the application the Microsoft Graph delegated permission \
+             {delegated} with admin consent{instead}"
+        ),
+    }
 }
 
 /// The error for an operation that was not sent because of `error`, which may itself be ambiguous about another request.
@@ -305,11 +352,23 @@ mod tests {
 
     use super::*;
 
-    const LISTS: Workload = Workload { name: "Lists", missing: "", full: "", refused: "" };
+    const LISTS: Workload = Workload { name: "Lists", missing: "", full: "", refused: "", licence: None };
+    const EVENTS: Workload = Workload { licence: Some("no licence"), ..LISTS };
 
     fn doing(act: Act) -> Doing {
-        let permission = Permission { application: "A.Read", delegated: "D.Read", instead: " (or less)" };
+        let permission = Permission {
+            application: "A.Read",
+            delegated: "D.Read",
+            user_may_consent: false,
+            instead: " (or less)",
+        };
         Doing { act, workload: &LISTS, permission }
+    }
+
+    fn refusal(status: u16, acts: Acts, body: &str, challenge: Option<&Challenge>) -> Error {
+        let body = body.as_bytes();
+        let refusal = Refusal { status, body, signals: &Signals::default(), request: "r", acts, challenge };
+        refusal.error(Doing { workload: &EVENTS, ..doing(Act::Read) })
     }
 
     fn of(status: u16, act: Act, body: &str) -> Kind {
@@ -395,15 +454,41 @@ mod tests {
 
     #[test]
     fn the_permission_that_is_missing_is_named() {
-        let hint = |acts| {
-            refusal(403, doing(Act::Read), acts, b"", &Signals::default(), "r").hint.unwrap_or_default()
-        };
+        let hint = |acts| refusal(403, acts, "", None).hint.unwrap_or_default();
         assert_eq!(
             hint(Acts::Application),
             "ask an administrator to grant the application the Microsoft Graph application permission A.Read with \
              admin consent (or less)"
         );
         assert!(hint(Acts::User).contains("delegated permission D.Read with admin consent (or less)"));
+    }
+
+    #[test]
+    fn a_licence_only_where_the_answer_says_so() {
+        let inner = |code: &str| {
+            format!(
+                r#"{{"error":{{"code":"Forbidden","message":"Forbidden","innerError":{{"code":"{code}"}}}}}}"#
+            )
+        };
+        let kind = |status, body: &str| refusal(status, Acts::User, body, None).kind;
+        assert_eq!(kind(403, &inner("licenseRequired")), Kind::LicenceRequired);
+        assert_eq!(kind(403, &error("Forbidden", "The user has no Teams Licence")), Kind::LicenceRequired);
+        assert_eq!(kind(402, ""), Kind::LicenceRequired);
+        assert_eq!(kind(403, &inner("Authorization_RequestDenied")), Kind::Forbidden);
+        assert_eq!(kind(403, &error("Forbidden", "Forbidden")), Kind::Forbidden);
+        assert_eq!(kind(400, &inner("licenseRequired")), Kind::Definition);
+        assert!(refusal(402, Acts::User, "", None).message.starts_with("no licence: Lists answered 402"));
+    }
+
+    #[test]
+    fn a_challenge_is_handed_on() {
+        let challenge = Challenge { claims: Some("{}".into()) };
+        for status in [401, 403] {
+            let error = refusal(status, Acts::User, "", Some(&challenge));
+            assert_eq!((error.kind, error.claims.as_deref()), (Kind::Challenged, Some("{}")));
+            assert_eq!(error.request.as_deref(), Some("r"));
+        }
+        assert_eq!(refusal(401, Acts::User, "", None).kind, Kind::Unauthenticated);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Access tokens by client credentials (facts §5): cached, fetched once for everybody, never shown.
+//! Access tokens (facts §5): of an application, or of one that acts for a user. Cached, fetched once for everybody who waits,
+//! never shown.
 
 use std::{
     collections::BTreeMap,
@@ -6,115 +7,130 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::HeaderValue;
-use rustls_pki_types::{CertificateDer, pem::PemObject};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::{
     client::guid,
-    config::{Config, Credential},
+    config::{Config, Grant},
+    errors::Acts,
+    grant::{self, Asked, Token},
     http::{bounded_body, transport},
+    proof::Proof,
 };
-use crate::{Error, clock::Clock, error::Kind, registry::Context};
-
-/// Tokens are renewed this long before they expire; shorter ones at half their life.
-const EARLY: Duration = Duration::from_secs(300);
-
-/// A token is renewed after this, whatever it says: no service gives one for longer, and a number is not to be trusted.
-const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
-
-/// How long an assertion is good for (facts §5.3: 5 to 10 minutes).
-const ASSERTION_LIFE: i64 = 300;
+use crate::{
+    Error,
+    clock::Clock,
+    error::Kind,
+    registry::{Context, User},
+};
 
 /// A token answer is small.
 const BODY_MAX: usize = 1 << 20;
 
-/// PEM files are small.
-const PEM_MAX: u64 = 1 << 20;
+/// Sources kept: as many users at once. The one that was used least recently makes room.
+const SOURCES_MAX: usize = 1_000;
 
-/// Sources kept; more are made for each connection anew.
-const SOURCES_MAX: usize = 64;
+/// The access tokens of a process, for all connections to Microsoft Graph: give the same to each of its connectors, for tokens
+/// cost quota to get. In memory only.
+#[derive(Clone, Default)]
+pub struct Tokens(Arc<Mutex<Sources>>);
 
-/// The token sources of a process, by authority, tenant, application, scope and credential.
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+/// By authority, tenant, application, scopes, credential and the user's token.
 #[derive(Default)]
-pub(crate) struct Tokens(Mutex<BTreeMap<[u8; 32], Arc<TokenSource>>>);
+struct Sources {
+    by_key: BTreeMap<[u8; 32], Kept>,
+    uses: u64,
+}
+
+struct Kept {
+    source: Arc<TokenSource>,
+    used: u64,
+}
 
 impl Tokens {
-    /// The source for this connection; the files it names are read here.
+    /// The source for this connection and, where it acts for a user, for this very token of the user; the files it names are
+    /// read here.
+    ///
+    /// # Errors
+    /// [`Kind::Definition`]: there is no user, or the credential cannot be read. [`Kind::UserTokenRefused`]: the user is of
+    /// another tenant.
     pub(crate) fn get(&self, config: &Config, context: &Context) -> Result<Arc<TokenSource>, Error> {
+        let user = user(config, context)?;
         let proof = Proof::load(&config.credential)?;
-        let mut key = Sha256::new();
-        let fixed = [config.authority.as_str(), &config.tenant, &config.client_id, config.graph.as_str()];
-        for part in fixed {
-            key.update((part.len() as u64).to_le_bytes());
-            key.update(part);
-        }
-        proof.digest(&mut key);
-        let key: [u8; 32] = key.finalize().into();
+        let key = key(config, &proof, user.as_deref());
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = sources.get(&key) {
-            return Ok(Arc::clone(source));
+        sources.uses += 1;
+        let used = sources.uses;
+        if let Some(kept) = sources.by_key.get_mut(&key) {
+            kept.used = used;
+            return Ok(Arc::clone(&kept.source));
         }
-        if sources.len() >= SOURCES_MAX {
-            sources.clear();
-        }
-        let source = Arc::new(TokenSource::new(config, proof, context)?);
-        sources.insert(key, Arc::clone(&source));
+        let source = Arc::new(TokenSource::new(config, proof, user, context)?);
+        sources.make_room(context.clock.elapsed());
+        sources.by_key.insert(key, Kept { source: Arc::clone(&source), used });
         Ok(source)
     }
 }
 
-/// What proves the application.
-enum Proof {
-    Secret(SecretString),
-    Certificate { key: Box<EncodingKey>, thumbprint: String },
-}
-
-impl Proof {
-    fn load(credential: &Credential) -> Result<Self, Error> {
-        match credential {
-            Credential::Secret(secret) => Ok(Self::Secret(secret.clone())),
-            Credential::Certificate { certificate, key } => {
-                let unreadable = |what: &str, path: &std::path::Path, why: &dyn std::fmt::Display| {
-                    Error::new(Kind::Definition, format!("{what} {}: {why}", path.display()))
-                };
-                let pem = read_small(certificate).map_err(|e| unreadable("certificate", certificate, &e))?;
-                let der = CertificateDer::from_pem_slice(&pem)
-                    .map_err(|_| unreadable("certificate", certificate, &"no certificate in PEM form"))?;
-                let pem = read_small(key).map_err(|e| unreadable("private key", key, &e))?;
-                let rsa = EncodingKey::from_rsa_pem(&pem)
-                    .map_err(|_| unreadable("private key", key, &"no RSA key in PEM form"))?;
-                let thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(&der));
-                Ok(Self::Certificate { key: Box::new(rsa), thumbprint })
-            }
-        }
-    }
-
-    fn digest(&self, into: &mut Sha256) {
-        match self {
-            Self::Secret(secret) => into.update(secret.expose_secret()),
-            Self::Certificate { thumbprint, .. } => into.update(thumbprint),
+impl Sources {
+    /// Forgets what nobody uses and has expired, and then the least recently used.
+    fn make_room(&mut self, now: Duration) {
+        self.by_key.retain(|_, kept| Arc::strong_count(&kept.source) > 1 || kept.source.lives(now));
+        while self.by_key.len() >= SOURCES_MAX {
+            let oldest = self.by_key.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| *key);
+            let Some(oldest) = oldest else { return };
+            self.by_key.remove(&oldest);
         }
     }
 }
 
-fn read_small(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(PEM_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// The user a connection acts for; none where it is the application's own.
+fn user(config: &Config, context: &Context) -> Result<Option<Arc<User>>, Error> {
+    if config.grant == Grant::ClientCredentials {
+        return Ok(None);
+    }
+    let Some(user) = &context.caller.user else {
+        let message = "this connection acts for a signed-in user, and there is none";
+        return Err(Error::new(Kind::Definition, message)
+            .hint("run it through the API with that user's token, or `syncline run --user-token-file`"));
+    };
+    // A token of one tenant must not be handed to another's token service.
+    if !user.tenant.eq_ignore_ascii_case(&config.tenant) {
+        let message = "the user who asks is of another tenant than this connection";
+        return Err(Error::new(Kind::UserTokenRefused, message)
+            .hint("a connection that acts for users serves those of its own tenant; auth.tenant must be the tenant's id"));
+    }
+    Ok(Some(Arc::clone(user)))
 }
 
-/// Gets tokens for one application and one Graph root.
+fn key(config: &Config, proof: &Proof, user: Option<&User>) -> [u8; 32] {
+    let mut key = Sha256::new();
+    for part in [config.authority.as_str(), &config.tenant, &config.client_id, &config.scopes] {
+        key.update((part.len() as u64).to_le_bytes());
+        key.update(part);
+    }
+    if let Some(user) = user {
+        key.update(Sha256::digest(user.assertion.expose_secret()));
+    }
+    proof.digest(&mut key);
+    key.finalize().into()
+}
+
+/// Gets tokens for one application, one set of scopes and at most one token of a user.
 pub(crate) struct TokenSource {
     endpoint: String,
     client_id: String,
-    scope: String,
+    asked: Asked,
     proof: Proof,
+    user: Option<Arc<User>>,
     clock: Arc<dyn Clock>,
     random: Mutex<fastrand::Rng>,
     /// Held while a token is fetched, so that everybody else waits for that one.
@@ -128,12 +144,6 @@ struct State {
     serial: u64,
 }
 
-pub(crate) struct Token {
-    pub(crate) bearer: HeaderValue,
-    pub(crate) renew_at: Duration,
-    pub(crate) expires_at: Duration,
-}
-
 /// A token to send, and which one it is.
 pub(crate) struct Bearer {
     pub(crate) header: HeaderValue,
@@ -141,36 +151,45 @@ pub(crate) struct Bearer {
 }
 
 impl TokenSource {
-    fn new(config: &Config, proof: Proof, context: &Context) -> Result<Self, Error> {
-        let mut endpoint = config.authority.clone();
-        endpoint
-            .path_segments_mut()
-            .map_err(|()| Error::new(Kind::Definition, "option authority: cannot have a path"))?
-            .pop_if_empty()
-            .extend([config.tenant.as_str(), "oauth2", "v2.0", "token"]);
+    fn new(config: &Config, proof: Proof, user: Option<Arc<User>>, context: &Context) -> Result<Self, Error> {
+        let consent =
+            format!("{}?client_id={}", config.below_authority(&["adminconsent"])?, config.client_id);
+        let acts = if user.is_some() { Acts::User } else { Acts::Application };
         Ok(Self {
-            endpoint: endpoint.into(),
+            endpoint: config.below_authority(&["oauth2", "v2.0", "token"])?.into(),
             client_id: config.client_id.clone(),
-            scope: format!("{}/.default", config.graph.as_str().trim_end_matches('/')),
+            asked: Asked { acts, scopes: config.scopes.clone(), consent },
             proof,
+            user,
             clock: Arc::clone(&context.clock),
             random: Mutex::new(fastrand::Rng::with_seed(context.seed ^ 0x74_6f6b_656e)),
             state: tokio::sync::Mutex::default(),
         })
     }
 
-    /// A token that is good for a while.
+    /// In whose name its tokens are.
+    pub(crate) fn acts(&self) -> Acts {
+        self.asked.acts
+    }
+
+    /// Whether it has a token that has not expired, or is getting one.
+    fn lives(&self, now: Duration) -> bool {
+        self.state.try_lock().map_or(true, |state| state.token.as_ref().is_some_and(|t| now < t.expires_at))
+    }
+
+    /// A token that is good for a while. `request` is the id under which it is asked for.
     ///
     /// # Errors
-    /// [`Kind::Unauthenticated`] when the token service refuses the application; [`Kind::Unreachable`] when it cannot be
-    /// asked now. Either way the request the token is for was not sent.
-    pub(crate) async fn bearer(&self, http: &reqwest::Client) -> Result<Bearer, Error> {
+    /// [`Kind::Unauthenticated`] when the token service refuses the application, [`Kind::UserTokenRefused`],
+    /// [`Kind::ConsentRequired`] and [`Kind::Challenged`] when it refuses to let it act for the user;
+    /// [`Kind::Unreachable`] when it cannot be asked now. In each case the request the token is for was not sent.
+    pub(crate) async fn bearer(&self, http: &reqwest::Client, request: &str) -> Result<Bearer, Error> {
         let mut state = self.state.lock().await;
         let now = self.clock.elapsed();
         if let Some(token) = state.token.as_ref().filter(|t| now < t.renew_at) {
             return Ok(Bearer { header: token.bearer.clone(), serial: state.serial });
         }
-        match self.fetch(http).await {
+        match self.fetch(http, request).await {
             Ok(token) => {
                 state.serial += 1;
                 let header = token.bearer.clone();
@@ -178,8 +197,12 @@ impl TokenSource {
                 Ok(Bearer { header, serial: state.serial })
             }
             Err(error) => match &state.token {
-                // Early renewal is a courtesy: while the old token lives, a hiccup of the token service hurts nobody.
-                Some(token) if error.kind == Kind::Unreachable && self.clock.elapsed() < token.expires_at => {
+                // Early renewal is a courtesy: while the old token lives, a hiccup of the token service hurts nobody, nor
+                // does the end of the user's token, which comes first.
+                Some(token)
+                    if matches!(error.kind, Kind::Unreachable | Kind::UserTokenRefused)
+                        && self.clock.elapsed() < token.expires_at =>
+                {
                     tracing::warn!(error = %error, "token renewal failed; the old one still lives");
                     Ok(Bearer { header: token.bearer.clone(), serial: state.serial })
                 }
@@ -199,166 +222,108 @@ impl TokenSource {
         }
     }
 
-    async fn fetch(&self, http: &reqwest::Client) -> Result<Token, Error> {
+    async fn fetch(&self, http: &reqwest::Client, request: &str) -> Result<Token, Error> {
         let form = self.form()?;
         let asked = self.clock.elapsed();
-        let not_sent = |e: Error| Error { kind: Kind::Unreachable, ..e }.context("token service");
-        let response = http.post(&self.endpoint).form(&form).send().await;
-        let mut response = response.map_err(|e| not_sent(transport(e)))?;
+        let ours = |e: Error| Error { request: e.request.or_else(|| Some(request.to_owned())), ..e };
+        let not_sent = |e: Error| ours(Error { kind: Kind::Unreachable, ..e }.context("token service"));
+        let sent = http.post(&self.endpoint).header("client-request-id", request).form(&form).send().await;
+        let mut response = sent.map_err(|e| not_sent(transport(e)))?;
         let status = response.status().as_u16();
         let body = bounded_body(&mut response, BODY_MAX).await.map_err(not_sent)?;
         if status != 200 {
-            return Err(refused(status, &body));
+            return Err(ours(grant::refused(status, &body, &self.asked)));
         }
-        granted(&body, asked)
+        grant::granted(&body, asked).map_err(ours)
     }
 
     fn form(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        let mut form = vec![
-            ("grant_type", "client_credentials".to_owned()),
-            ("client_id", self.client_id.clone()),
-            ("scope", self.scope.clone()),
-        ];
-        match &self.proof {
-            Proof::Secret(secret) => form.push(("client_secret", secret.expose_secret().to_owned())),
-            Proof::Certificate { key, thumbprint } => {
-                let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-                form.push(("client_assertion_type", kind.to_owned()));
-                form.push(("client_assertion", self.assertion(key, thumbprint)?));
-            }
-        }
+        let mut form = match &self.user {
+            None => vec![("grant_type", "client_credentials".to_owned())],
+            Some(user) => vec![
+                ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
+                ("requested_token_use", "on_behalf_of".to_owned()),
+                ("assertion", user.assertion.expose_secret().to_owned()),
+            ],
+        };
+        form.push(("client_id", self.client_id.clone()));
+        form.push(("scope", self.asked.scopes.clone()));
+        let jti = guid(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner)).to_string();
+        self.proof.fields(&self.endpoint, &self.client_id, self.clock.now(), jti, &mut form)?;
         Ok(form)
     }
-
-    /// Facts §5.3: PS256 and the SHA-256 thumbprint; the older RS256 with SHA-1 is not sent.
-    fn assertion(&self, key: &EncodingKey, thumbprint: &str) -> Result<String, Error> {
-        #[derive(Serialize)]
-        struct Claims<'a> {
-            aud: &'a str,
-            iss: &'a str,
-            sub: &'a str,
-            jti: String,
-            nbf: i64,
-            iat: i64,
-            exp: i64,
-        }
-        let now = self.clock.now().as_second();
-        let jti = guid(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner)).to_string();
-        let (aud, id) = (self.endpoint.as_str(), self.client_id.as_str());
-        let claims = Claims { aud, iss: id, sub: id, jti, nbf: now, iat: now, exp: now + ASSERTION_LIFE };
-        let header = Header { x5t_s256: Some(thumbprint.to_owned()), ..Header::new(Algorithm::PS256) };
-        jsonwebtoken::encode(&header, &claims, key)
-            .map_err(|e| Error::new(Kind::Definition, format!("the private key cannot sign: {e}")))
-    }
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: Seconds,
-}
-
-/// A number; some clouds send it as text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(u64),
-    Text(String),
-}
-
-impl Seconds {
-    fn seconds(&self) -> u64 {
-        match self {
-            Self::Number(seconds) => *seconds,
-            Self::Text(text) => text.parse().unwrap_or(0),
-        }
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct TokenRefusal {
-    error: String,
-    error_description: String,
-    error_codes: Vec<u64>,
-}
-
-/// The token in an answer to a request that was sent at `asked`. Pure.
-pub(crate) fn granted(body: &[u8], asked: Duration) -> Result<Token, Error> {
-    let unusable = |why: &str| Error::new(Kind::Unreachable, format!("token service: {why}"));
-    let answer: TokenAnswer =
-        serde_json::from_slice(body).map_err(|_| unusable("the answer is not the JSON of a token"))?;
-    if answer.access_token.is_empty() {
-        return Err(unusable("the answer holds no token"));
-    }
-    let mut bearer = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
-        .map_err(|_| unusable("the token cannot be sent in a header"))?;
-    bearer.set_sensitive(true);
-    let life = Duration::from_secs(answer.expires_in.seconds()).min(LIFE_MAX);
-    let renew_after = if life > 2 * EARLY { life - EARLY } else { life / 2 };
-    Ok(Token { bearer, renew_at: asked + renew_after, expires_at: asked + life })
-}
-
-/// Decides on `error` alone: the vendor warns against the `AADSTS` numbers, which are for people (facts §5.4).
-pub(crate) fn refused(status: u16, body: &[u8]) -> Error {
-    let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
-    let code: String =
-        refusal.error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();
-    let number = refusal.error_codes.first().map(|n| format!(" (AADSTS{n})")).or_else(|| {
-        let at = refusal.error_description.find("AADSTS")?;
-        let digits: String =
-            refusal.error_description[at + 6..].chars().take_while(char::is_ascii_digit).take(9).collect();
-        Some(format!(" (AADSTS{digits})"))
-    });
-    let message = format!("token service answered {status} {code}{}", number.unwrap_or_default());
-    let hint = match code.as_str() {
-        "invalid_client" => {
-            "the client secret or certificate is wrong or has expired: make a new one under App registrations > \
-             Certificates & secrets and set it in the connection"
-        }
-        "unauthorized_client" => {
-            "no application with this client_id in this tenant: check both, and that an administrator has consented"
-        }
-        "invalid_request" | "invalid_tenant" => "check the tenant and the client_id",
-        "invalid_scope" | "invalid_resource" => {
-            "this tenant does not know the Graph address: authority and graph must belong to the same cloud"
-        }
-        "invalid_grant" | "interaction_required" | "access_denied" => {
-            "a policy of the tenant stops this application: ask its administrator"
-        }
-        "temporarily_unavailable" | "server_error" => return Error::new(Kind::Unreachable, message),
-        _ if status == 429 || status >= 500 => return Error::new(Kind::Unreachable, message),
-        _ => "check authority, tenant, client_id and the credential",
-    };
-    Error::new(Kind::Unauthenticated, message).hint(hint)
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+    use serde_json::json;
+    use syncline_core::connection::Connection;
+
     use super::*;
+    use crate::{budget::Budgets, clock::SystemClock, registry::Caller};
+
+    fn config(kind: &str) -> Config {
+        let auth = json!({ "type": kind, "tenant": "t1", "client_id": "c", "client_secret": "s3cret" });
+        let connection =
+            Connection { name: "c".into(), kind: "teams_webinars".into(), options: json!({ "auth": auth }) };
+        let workload =
+            crate::graph::config::Defaults { workload: "teams", concurrency: 4, scopes: &["X.Read"] };
+        Config::read(&connection, std::path::Path::new("/"), &workload).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn context(user: Option<(&str, &str)>) -> Context {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let user = user.map(|(tenant, assertion)| {
+            let assertion = SecretString::from(assertion.to_owned());
+            Arc::new(User { owner: "o".into(), tenant: tenant.into(), assertion })
+        });
+        Context {
+            budgets: Arc::new(Budgets::new(Arc::clone(&clock))),
+            clock,
+            seed: 1,
+            directory: "/".into(),
+            caller: Caller { user, correlation: None },
+        }
+    }
 
     #[test]
-    fn refusals_say_what_to_do_and_nothing_secret() {
-        let body = |error: &str| {
-            format!(
-                r#"{{"error":"{error}","error_description":"AADSTS7000215: Invalid client secret 's3cret'.\r\nTrace"}}"#
-            )
-        };
-        for (status, error, kind) in [
-            (401, "invalid_client", Kind::Unauthenticated),
-            (400, "unauthorized_client", Kind::Unauthenticated),
-            (400, "invalid_resource", Kind::Unauthenticated),
-            (400, "anything_new", Kind::Unauthenticated),
-            (400, "temporarily_unavailable", Kind::Unreachable),
-            (503, "", Kind::Unreachable),
-            (429, "", Kind::Unreachable),
-        ] {
-            let refused = refused(status, body(error).as_bytes());
-            assert_eq!(refused.kind, kind, "{error}");
-            assert!(refused.message.contains("AADSTS7000215"), "{}", refused.message);
-            assert!(!refused.message.contains("s3cret"));
-            assert_eq!(refused.hint.is_some(), kind == Kind::Unauthenticated);
-        }
-        assert_eq!(refused(502, b"<html>").kind, Kind::Unreachable);
+    fn a_source_is_one_users() {
+        let (tokens, config) = (Tokens::default(), config("on_behalf_of"));
+        let of = |assertion| tokens.get(&config, &context(Some(("T1", assertion)))).map_err(|e| e.kind);
+        let (ann, again, ben) = (of("ann").unwrap(), of("ann").unwrap(), of("ben").unwrap());
+        assert!(Arc::ptr_eq(&ann, &again), "the same token of the same user");
+        assert!(!Arc::ptr_eq(&ann, &ben), "two users");
+        assert_eq!(tokens.get(&config, &context(None)).err().map(|e| e.kind), Some(Kind::Definition));
+        let foreign = tokens.get(&config, &context(Some(("t2", "ann"))));
+        assert_eq!(foreign.err().map(|e| e.kind), Some(Kind::UserTokenRefused));
+    }
+
+    #[test]
+    fn sources_are_few() {
+        let (tokens, config) = (Tokens::default(), config("on_behalf_of"));
+        let held: Vec<_> = (0..SOURCES_MAX + 5)
+            .map(|user| {
+                tokens
+                    .get(&config, &context(Some(("t1", &format!("token {user}")))))
+                    .unwrap_or_else(|e| panic!("{e}"))
+            })
+            .collect();
+        assert_eq!(tokens.0.lock().unwrap().by_key.len(), SOURCES_MAX);
+        let last =
+            tokens.get(&config, &context(Some(("t1", &format!("token {}", SOURCES_MAX + 4))))).unwrap();
+        assert!(Arc::ptr_eq(&last, &held[SOURCES_MAX + 4]), "the latest is kept");
+        drop((last, held));
+        // None of them ever got a token: nothing is worth keeping once nobody holds them.
+        tokens.get(&config, &context(Some(("t1", "one more")))).unwrap();
+        assert_eq!(tokens.0.lock().unwrap().by_key.len(), 1);
+    }
+
+    #[test]
+    fn nothing_of_a_token_is_shown() {
+        let context = context(Some(("t1", "4ss3rtion")));
+        let tokens = Tokens::default();
+        tokens.get(&config("on_behalf_of"), &context).unwrap();
+        assert!(!format!("{tokens:?} {:?}", context.caller).contains("4ss3rtion"));
     }
 }

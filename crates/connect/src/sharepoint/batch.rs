@@ -18,7 +18,7 @@ use crate::{
     error::Kind,
     graph::{
         client::{Address, Answer, Call, Client},
-        errors::{self, Acts, Doing},
+        errors::{Acts, Doing, Refusal},
         throttle::Signals,
     },
 };
@@ -58,7 +58,15 @@ impl PartAnswer {
 
     /// The error this answer is.
     pub(super) fn refusal(&self, doing: Doing) -> Error {
-        errors::refusal(self.status, doing, self.acts, &self.body, &self.signals, &self.request)
+        Refusal {
+            status: self.status,
+            body: &self.body,
+            signals: &self.signals,
+            request: &self.request,
+            acts: self.acts,
+            challenge: None,
+        }
+        .error(doing)
     }
 
     /// The correlation id of its request.
@@ -313,7 +321,10 @@ fn answers(client: &Client, parts: &[Part], answer: &Answer) -> Vec<Result<PartA
 
 /// The answers by part, and the longest wait among throttled ones. Pure.
 pub(super) fn read(parts: usize, answer: &Answer) -> (Vec<Result<PartAnswer, Error>>, Option<Duration>) {
-    let lost = |why: &str| Err(Error::new(Kind::Unanswered, format!("{why} (request {})", answer.request)));
+    let lost = |why: &str| {
+        let error = Error::new(Kind::Unanswered, format!("{why} (request {})", answer.request));
+        Err(Error { request: Some(answer.request.clone()), ..error })
+    };
     let responses = match serde_json::from_slice::<Responses<'_>>(&answer.body) {
         Ok(envelope) => envelope.responses,
         Err(_) => {
@@ -373,6 +384,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             token: 1,
             acts: Acts::Application,
+            challenge: None,
             location: None,
         }
     }

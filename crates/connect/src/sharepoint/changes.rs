@@ -199,7 +199,12 @@ fn token_is_lost(status: u16, envelope: &Envelope) -> bool {
 ///
 /// # Errors
 /// [`Kind::PositionLost`] for an error in the place of an item, and for items without the columns that were asked for.
-pub(super) fn take(body: &[u8], request: &str, shape: &Shape, collected: &mut Collected) -> Result<Next, Error> {
+pub(super) fn take(
+    body: &[u8],
+    request: &str,
+    shape: &Shape,
+    collected: &mut Collected,
+) -> Result<Next, Error> {
     let page: Page<'_> = serde_json::from_slice(body).map_err(|e| nonsense(request, &e))?;
     for json in page.value {
         let item = Item::parse(json.get()).map_err(|e| nonsense(request, &e))?;
@@ -282,14 +287,18 @@ mod tests {
             }
         }
         let batch = batch.finish(Positions::None);
-        let told: Vec<_> = (0..batch.len()).map(|r| format!("{:?} {:?}", batch.value(r, 1), batch.op(r))).collect();
+        let told: Vec<_> =
+            (0..batch.len()).map(|r| format!("{:?} {:?}", batch.value(r, 1), batch.op(r))).collect();
         assert_eq!(told, ["Text(\"new\") Upsert", "Text(\"back\") Upsert", "Null Delete"]);
     }
 
     #[test]
     fn what_is_no_item() {
         for (body, kind) in [
-            (r#"{"value":[{"error":{"code":"InternalServerError"}}],"@odata.deltaLink":"x"}"#, Kind::PositionLost),
+            (
+                r#"{"value":[{"error":{"code":"InternalServerError"}}],"@odata.deltaLink":"x"}"#,
+                Kind::PositionLost,
+            ),
             (r#"{"value":[{"id":"1"}],"@odata.deltaLink":"x"}"#, Kind::PositionLost),
             (r#"{"value":[{"fields":{}}],"@odata.deltaLink":"x"}"#, Kind::Protocol),
             (r#"{"value":[{"deleted":{}}],"@odata.deltaLink":"x"}"#, Kind::Protocol),
@@ -325,7 +334,10 @@ mod tests {
         }
         assert!(of(400, "resyncRequired", "") && of(404, "syncStateNotFound", ""));
         assert!(of(400, "invalidRequest", "The provided token is not valid"));
-        assert!(!of(404, "itemNotFound", "The list does not exist") && !of(400, "invalidRequest", "no such field"));
+        assert!(
+            !of(404, "itemNotFound", "The list does not exist")
+                && !of(400, "invalidRequest", "no such field")
+        );
         assert!(!of(401, "InvalidAuthenticationToken", "token expired") && !of(500, "", "token"));
     }
 }

@@ -181,7 +181,10 @@ impl Shape {
                 values.push(value);
             } else {
                 problem.get_or_insert_with(|| {
-                    format!("column {:?} holds what is no {}: its type may have changed", field.name, field.kind)
+                    format!(
+                        "column {:?} holds what is no {}: its type may have changed",
+                        field.name, field.kind
+                    )
                 });
                 values.push(Value::Null);
             }
@@ -197,7 +200,8 @@ impl Shape {
         if let Some(problem) = &row.problem {
             batch.problem(problem.clone());
         }
-        let gone = self.tombstone.is_some_and(|at| !matches!(row.values[at], Value::Null | Value::Boolean(false)));
+        let gone =
+            self.tombstone.is_some_and(|at| !matches!(row.values[at], Value::Null | Value::Boolean(false)));
         batch.end_record(if gone { RecordOp::Delete } else { RecordOp::Upsert });
         Ok(())
     }
@@ -273,7 +277,8 @@ mod tests {
     #[test]
     fn a_list_as_a_source() {
         let stream = as_source(list());
-        let shown: Vec<_> = stream.fields.iter().map(|f| (f.name.as_str(), f.kind.to_string(), f.nullable)).collect();
+        let shown: Vec<_> =
+            stream.fields.iter().map(|f| (f.name.as_str(), f.kind.to_string(), f.nullable)).collect();
         let time = "timestamp with zone";
         let expected = [
             ("id", "int64", false),
@@ -289,13 +294,27 @@ mod tests {
         assert_eq!(shown, expected.map(|(name, kind, nullable)| (name, kind.to_owned(), nullable)));
         assert!(stream.fields.iter().all(|f| f.limits == Limits::default()));
         assert_eq!(stream.unsupported[0].0, "etag", "what every item has comes first");
-        assert!(stream.tells_changes && stream.is_unique(&names(&["id"])) && !stream.is_unique(&names(&["Title"])));
+        assert!(
+            stream.tells_changes
+                && stream.is_unique(&names(&["id"]))
+                && !stream.is_unique(&names(&["Title"]))
+        );
         assert!(stream.notes.is_empty());
     }
 
     #[test]
     fn an_item_and_a_tombstone() {
-        let wanted = names(&["Home", "id", "created_at", "modified_at", "etag", "web_url", "Budget", "Title", "IsDeleted"]);
+        let wanted = names(&[
+            "Home",
+            "id",
+            "created_at",
+            "modified_at",
+            "etag",
+            "web_url",
+            "Budget",
+            "Title",
+            "IsDeleted",
+        ]);
         let shape = Shape::of(&list(), &wanted, Some("IsDeleted")).unwrap();
         assert_eq!(shape.expand(), "$expand=fields($select=Home,Budget,Title,IsDeleted)");
         let row = shape.read(&Item::parse(ITEM).unwrap()).unwrap();
@@ -303,7 +322,8 @@ mod tests {
         shape.push(&row, &mut batch).unwrap();
         shape.push_gone(7, &mut batch).unwrap();
         let batch = batch.finish(Positions::None);
-        let values = |row: usize| (0..wanted.len()).map(|c| batch.value(row, c).into_owned()).collect::<Vec<_>>();
+        let values =
+            |row: usize| (0..wanted.len()).map(|c| batch.value(row, c).into_owned()).collect::<Vec<_>>();
         let text = |t: &'static str| Value::Text(t.into());
         let at = |micros| Value::Timestamp { micros, zoned: true };
         assert_eq!(
@@ -339,10 +359,15 @@ mod tests {
             assert!(row.problem.as_deref().unwrap().contains(column), "{row:?}");
             assert_eq!(row.values[1..], [Value::Null, Value::Null]);
         }
-        for broken in [r#"{"id":"1"}"#, r#"{"id":"x","fields":{}}"#, r#"{"id":"0","fields":{}}"#, r#"{"fields":{}}"#] {
+        for broken in
+            [r#"{"id":"1"}"#, r#"{"id":"x","fields":{}}"#, r#"{"id":"0","fields":{}}"#, r#"{"fields":{}}"#]
+        {
             assert_eq!(shape.read(&Item::parse(broken).unwrap()), None, "{broken}");
         }
         let missing = Shape::of(&list(), &names(&["id", "Nope"]), None).unwrap_err();
-        assert_eq!((missing.kind, missing.message.as_str()), (Kind::Definition, "list \"Projects\" has no column \"Nope\""));
+        assert_eq!(
+            (missing.kind, missing.message.as_str()),
+            (Kind::Definition, "list \"Projects\" has no column \"Nope\"")
+        );
     }
 }

@@ -18,7 +18,8 @@ use crate::{
     graph::{
         client::segment,
         config::{
-            self, AUTHORITY, CA_FILE, Extra, GRAPH, Options, PROXY, SIGN_IN, TIME_OUT, USER_AGENT, option,
+            self, AUTHORITY, CA_FILE, Defaults, Extra, GRAPH, Options, PROXY, SIGN_IN, TIME_OUT, USER_AGENT,
+            option,
         },
     },
 };
@@ -28,7 +29,7 @@ const UNITS_PER_MINUTE: u64 = 1_250;
 const UNITS_PER_DAY: u64 = 1_200_000;
 
 /// The vendor asks for few concurrent requests (facts §3.6).
-const CONCURRENCY: u64 = 4;
+const DEFAULTS: Defaults = Defaults { workload: "sharepoint", concurrency: 4, scopes: &[] };
 
 /// How long a lost write may still arrive. Graph gives no figure [X]; its own gateway gives up after less.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -160,7 +161,7 @@ impl Config {
         let limits = all.group("limits");
         let site = SiteAddress::parse(all.required("site")?)
             .ok_or_else(|| all.wrong("site", "must look like contoso.sharepoint.com:/sites/projects"))?;
-        let mut graph = config::Config::read(connection, directory, "sharepoint", CONCURRENCY)?;
+        let mut graph = config::Config::read(connection, directory, &DEFAULTS)?;
         graph.windows = units(&limits)?;
         graph.extra = limits.groups("extra").iter().map(extra).collect::<Result<_, _>>()?;
         Ok(Self { graph, site, settle: all.duration("settle")?.unwrap_or(SETTLE) })

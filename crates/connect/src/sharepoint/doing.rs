@@ -7,6 +7,7 @@ const SHAREPOINT: Workload = Workload {
     missing: "check the site and the list; syncline check lists the known names",
     full: "the list or site is out of space: its owner must make room",
     refused: "check the columns of the mapping against the list: syncline check",
+    licence: None,
 };
 
 /// Reading a site, a list, its columns or several items.
@@ -25,6 +26,7 @@ const INSTEAD_WRITE: &str = " (or Sites.Selected with the role write on this sit
 const INSTEAD_MANAGE: &str = " (or Sites.Selected with the role manage on this site)";
 
 const fn of(act: Act, permission: &'static str, instead: &'static str) -> Doing {
-    let permission = Permission { application: permission, delegated: permission, instead };
+    let permission =
+        Permission { application: permission, delegated: permission, user_may_consent: false, instead };
     Doing { act, workload: &SHAREPOINT, permission }
 }

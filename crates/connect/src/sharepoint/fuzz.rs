@@ -26,10 +26,10 @@ use crate::{
     error::Kind,
     graph::{
         client::Answer,
-        errors::{self, Acts, Doing},
+        errors::{Acts, Doing, Refusal},
+        grant::{self, Asked},
         paging::Trail,
         throttle::Signals,
-        token,
     },
 };
 
@@ -104,6 +104,7 @@ fn answer(body: &[u8]) -> Answer {
         at: Timestamp::UNIX_EPOCH,
         token: 1,
         acts: Acts::Application,
+        challenge: None,
         location: None,
     }
 }
@@ -274,7 +275,9 @@ fn check_error(body: &[u8]) {
     for doing in [doing::READ, doing::READ_ITEM, doing::CREATE, doing::CHANGE, doing::COLUMNS] {
         // A quarter of them for each body, so that there is time for more bodies.
         for status in statuses.into_iter().skip(body.len() % 4).step_by(4) {
-            let error = errors::refusal(status, doing, Acts::Application, body, &signals, "r");
+            let acts = Acts::Application;
+            let error =
+                Refusal { status, body, signals: &signals, request: "r", acts, challenge: None }.error(doing);
             error_is_sound(&error);
             // What the body says never turns a doubt about a write into a certainty.
             assert!(!matches!(status, 500 | 502) || error.effect() == Effect::Unknown);
@@ -307,7 +310,7 @@ fn check_columns(body: &[u8]) {
 
 fn check_token(body: &[u8]) {
     let asked = Duration::from_secs(1_000);
-    match token::granted(body, asked) {
+    match grant::granted(body, asked) {
         Ok(token) => {
             assert!(asked <= token.renew_at && token.renew_at <= token.expires_at);
             assert!(token.expires_at <= asked + Duration::from_secs(24 * 3600));
@@ -322,11 +325,20 @@ fn check_token(body: &[u8]) {
     let Some(json) = json(body) else { return };
     let code: String =
         json["error"].as_str().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
-    for status in [400, 401, 429, 503] {
-        let error = token::refused(status, body);
+    for (status, acts) in [(400, Acts::Application), (401, Acts::User), (400, Acts::User), (503, Acts::User)]
+    {
+        let asked = Asked { acts, scopes: "s".into(), consent: "c".into() };
+        let error = grant::refused(status, body, &asked);
         error_is_sound(&error);
-        assert!(matches!(error.kind, Kind::Unauthenticated | Kind::Unreachable));
-        assert!(status < 429 || error.hint.is_some() || error.kind == Kind::Unreachable);
+        let of_a_user =
+            matches!(error.kind, Kind::Challenged | Kind::ConsentRequired | Kind::UserTokenRefused);
+        assert!(
+            matches!(error.kind, Kind::Unauthenticated | Kind::Unreachable)
+                || (of_a_user && acts == Acts::User)
+        );
+        assert!(error.hint.is_some() || error.kind == Kind::Unreachable);
+        // Claims are handed on as they are, for the client of the user.
+        let error = Error { claims: None, ..error };
         assert!(code.contains(CANARY) || !format!("{error:?}").contains(CANARY), "{error:?}");
     }
 }
@@ -391,7 +403,7 @@ fn a_link_is_followed_once() {
 fn numbers_that_are_not_to_be_trusted() {
     let life = |seconds: &str| {
         let body = format!(r#"{{"access_token":"t","expires_in":{seconds}}}"#);
-        token::granted(body.as_bytes(), Duration::from_secs(9))
+        grant::granted(body.as_bytes(), Duration::from_secs(9))
             .map(|t| t.expires_at.as_secs())
             .map_err(|e| e.kind)
     };
@@ -400,7 +412,7 @@ fn numbers_that_are_not_to_be_trusted() {
     assert_eq!(life("18446744073709551615"), Ok(86_409));
     assert_eq!(life("\"soon\""), Ok(9));
     assert_eq!(life("-1"), Err(Kind::Unreachable));
-    let empty = token::granted(br#"{"access_token":"","expires_in":60}"#, Duration::ZERO);
+    let empty = grant::granted(br#"{"access_token":"","expires_in":60}"#, Duration::ZERO);
     assert!(empty.is_err_and(|e| e.message.contains("no token")));
 }
 

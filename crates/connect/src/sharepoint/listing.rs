@@ -229,6 +229,7 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             token: 1,
             acts: Acts::Application,
+            challenge: None,
             location: None,
         };
         read_page(&answer, &[], way).map_err(|e| e.kind)

@@ -2,7 +2,8 @@
 //!
 //! What it does: finds lists by title, name, path or id; describes their columns; creates, updates and deletes items
 //! in `$batch` requests of 20; finds items by the identity stamped into the column `SynclineKey`; lists everything
-//! through a delta enumeration. One connection is one site and one application (client credentials).
+//! through a delta enumeration. One connection is one site and one application, by itself or on
+//! behalf of the user who asks.
 //!
 //! Limits, all the service's own (facts: `microsoft-graph.md`):
 //! - quota in resource units per application and tenant, a write costs 2 (§3); the smallest tier is the default here;
@@ -47,8 +48,9 @@ use crate::{
     Destination, Error, Source,
     destination::{Applied, Facts, Lister, Operation, Record, Stamp},
     graph::{
+        Tokens,
         client::{Client, segment},
-        errors, token,
+        errors,
     },
     registry::{self, Context},
 };
@@ -65,14 +67,19 @@ const COST_SINGLE: u64 = 1;
 /// Resource units of everything else that is used here.
 const COST_OTHER: u64 = 2;
 
-/// The code for SharePoint. Keep one per process: it holds the tokens, which cost quota to get.
+/// The code for SharePoint.
 #[derive(Default)]
 pub struct Connector {
-    tokens: token::Tokens,
+    tokens: Tokens,
     broken_deltas: listing::BrokenDeltas,
 }
 
 impl Connector {
+    /// One that has its tokens with other connectors to Microsoft Graph.
+    pub fn sharing(tokens: &Tokens) -> Self {
+        Self { tokens: tokens.clone(), broken_deltas: listing::BrokenDeltas::default() }
+    }
+
     fn site(&self, connection: &Connection, context: &Context) -> Result<Site, Error> {
         let named = |e: Error| e.context(format_args!("connection {:?}", connection.name));
         let config = config::Config::read(connection, &context.directory).map_err(named)?;

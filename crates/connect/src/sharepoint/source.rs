@@ -83,7 +83,8 @@ impl Source for Lists {
         let named = |e: Error| e.context(format_args!("list {:?}", request.stream));
         known_by_number(&request.key).map_err(named)?;
         if let Some(cursor) = &request.cursor {
-            let message = format!("the cursor column {cursor:?} is not used: the service itself tells changes");
+            let message =
+                format!("the cursor column {cursor:?} is not used: the service itself tells changes");
             return Err(named(Error::new(Kind::Definition, message).hint("leave from.cursor out")));
         }
         let list = self.list(&request.stream).await?;
@@ -138,7 +139,8 @@ fn known_by_number(key: &[String]) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!("the key of a list is {KEY:?}, not {}", key.join(", "));
-    Err(Error::new(Kind::Definition, message).hint("leave from.key out; other columns can be matched on by to.match"))
+    Err(Error::new(Kind::Definition, message)
+        .hint("leave from.key out; other columns can be matched on by to.match"))
 }
 
 fn number(key: &[Value<'static>]) -> Option<i64> {

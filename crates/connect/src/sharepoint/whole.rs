@@ -51,7 +51,9 @@ enum Next {
     /// The position, then the first page.
     Begin,
     /// The first page, in the service's own size where it refuses ours.
-    First { plain: bool },
+    First {
+        plain: bool,
+    },
     Link(String),
     End,
     Failed,
@@ -145,7 +147,8 @@ impl Whole {
             }
             _ => return Err(answer.refusal(doing::READ)),
         }
-        let page: Page<'_> = serde_json::from_slice(&answer.body).map_err(|e| nonsense(&answer.request, &e))?;
+        let page: Page<'_> =
+            serde_json::from_slice(&answer.body).map_err(|e| nonsense(&answer.request, &e))?;
         self.next = match page.next {
             Some(link) => {
                 self.trail.follow(&link)?;

@@ -9,13 +9,7 @@ use syncline_connect::{
     error::Kind,
     source::{Fetch, Read},
 };
-use syncline_core::{
-    batch::RecordOp,
-    cursor::Position,
-    schema::FieldType,
-    sync::Overlap,
-    value::Value,
-};
+use syncline_core::{batch::RecordOp, cursor::Position, schema::FieldType, sync::Overlap, value::Value};
 use syncline_sim::{Applied, Fault, FaultMatch, FaultWhen, OpKind, OversizeTop, ResyncCode, Switches};
 
 use super::kit::Sim;
@@ -125,7 +119,9 @@ impl Mirror {
         let items = sim.server.world().items(&self.list).unwrap();
         let there: BTreeMap<i64, String> = items
             .iter()
-            .map(|i| (i64::try_from(i.id).unwrap(), i.fields["Title"].as_str().unwrap_or_default().to_owned()))
+            .map(|i| {
+                (i64::try_from(i.id).unwrap(), i.fields["Title"].as_str().unwrap_or_default().to_owned())
+            })
             .collect();
         assert_eq!(self.items, there, "seed {seed}");
     }
@@ -173,7 +169,10 @@ async fn a_list_is_described_as_a_source() {
     assert!(lead.1.starts_with("a person"), "{lead:?}");
     assert!(source.streams().await.unwrap().contains(&list));
     assert_eq!(source.describe("Nothing").await.unwrap_err().kind, Kind::StreamMissing);
-    assert_eq!(source.duplicate_keys(&list, &["id".into()], 9).await.unwrap(), Vec::<Vec<Value<'static>>>::new());
+    assert_eq!(
+        source.duplicate_keys(&list, &["id".into()], 9).await.unwrap(),
+        Vec::<Vec<Value<'static>>>::new()
+    );
 }
 
 #[tokio::test]
@@ -185,7 +184,8 @@ async fn values_come_as_the_list_holds_them() {
     sim.server.world().create_item(&list, fields.as_object().unwrap()).unwrap();
     sim.create(&list, "second").await;
     let source = sim.source().await;
-    let names = ["Title", "BudgetAmount", "IsOpen", "StartDate", "ChangedAt", "Status", "Tags", "Notes", "id"];
+    let names =
+        ["Title", "BudgetAmount", "IsOpen", "StartDate", "ChangedAt", "Status", "Tags", "Notes", "id"];
     let mirror = Mirror::of(&sim, &list).await;
     let columns: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
     let request = Read { columns: columns.clone(), ..mirror.request(None) };
@@ -212,7 +212,8 @@ async fn values_come_as_the_list_holds_them() {
         let (stream, columns, key) = (list.clone(), columns.clone(), vec!["id".to_owned()]);
         source.fetch(Fetch { stream, columns, key, tombstone: None, keys, params: BTreeMap::new() })
     };
-    let found = fetched(vec![Value::Int64(2), Value::Int64(1), Value::Int64(1), Value::Int64(77), Value::Null]);
+    let found =
+        fetched(vec![Value::Int64(2), Value::Int64(1), Value::Int64(1), Value::Int64(77), Value::Null]);
     let found = found.await.unwrap();
     assert_eq!(found.len(), 2, "what is there, once");
     assert_eq!((0..9).map(|c| found.value(0, c).into_owned()).collect::<Vec<_>>(), expected);
@@ -268,7 +269,10 @@ async fn what_changes_while_everything_is_read_is_told_after_it() {
     mirror.position = reader.resume();
     let told = mirror.changes().await.unwrap();
     assert!(told.contains(&(2, Some("edited".into()), RecordOp::Upsert)), "{told:?}");
-    assert!(told.contains(&(1, None, RecordOp::Delete)) && told.contains(&(20, None, RecordOp::Delete)), "{told:?}");
+    assert!(
+        told.contains(&(1, None, RecordOp::Delete)) && told.contains(&(20, None, RecordOp::Delete)),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -440,7 +444,8 @@ async fn a_list_is_known_by_its_numbers_and_tells_changes_by_itself() {
     // Without the number a deletion cannot be told one by one.
     mirror.full().await.unwrap();
     sim.delete(&mirror.list, "2").await;
-    let request = Read { columns: vec!["Title".into()], key: vec![], ..mirror.request(mirror.position.clone()) };
+    let request =
+        Read { columns: vec!["Title".into()], key: vec![], ..mirror.request(mirror.position.clone()) };
     let error = mirror.source.read(request).await.unwrap().next().await.unwrap_err();
     assert_eq!(error.kind, Kind::PositionLost);
 }
@@ -459,7 +464,8 @@ async fn a_mirror_agrees_with_its_list() {
         };
         let (sim, mut mirror) = filled(switches, random.usize(..20)).await;
         mirror.batch_rows = 1 + random.usize(..9);
-        let mut there: Vec<u64> = sim.server.world().items(&mirror.list).unwrap().iter().map(|i| i.id).collect();
+        let mut there: Vec<u64> =
+            sim.server.world().items(&mirror.list).unwrap().iter().map(|i| i.id).collect();
         for step in 0..60 {
             match random.u8(..10) {
                 0..3 => there.push(sim.create(&mirror.list, &format!("s{step}")).await.parse().unwrap()),
@@ -478,7 +484,7 @@ async fn a_mirror_agrees_with_its_list() {
                         1 => Fault::TruncatedBody,
                         2 => Fault::ResetBeforeApply,
                         3 => Fault::Status { status: 410, applied: Applied::Before },
-                        _ => Fault::Status { status: 503, applied: Applied::Before },
+                        _ => Fault::Unavailable { retry_after: Some("0.01".into()) },
                     };
                     let kind = if random.bool() { OpKind::Delta } else { OpKind::List };
                     let when = FaultWhen { after: random.u64(..3), count: Some(1), probability: None };
@@ -495,6 +501,10 @@ async fn a_mirror_agrees_with_its_list() {
         sim.advance(Duration::from_secs(120));
         mirror.catch_up().await.unwrap();
         mirror.assert_equal(&sim, seed);
-        assert_eq!(sim.server.world().counters().writes_applied, 0, "seed {seed}: nothing is written to a source");
+        assert_eq!(
+            sim.server.world().counters().writes_applied,
+            0,
+            "seed {seed}: nothing is written to a source"
+        );
     }
 }

@@ -67,7 +67,7 @@ impl Local {
             let about = About { correlation: Some(claim.asked.correlation.clone()), ..About::default() };
             let options = Options { range: Some(range), about, ..Options::default() };
             let caller = Caller { user: None, correlation: Some(claim.asked.correlation.clone()) };
-            let order = SyncOrder { project, sync, options, caller, patience: PATIENCE };
+            let order = SyncOrder { project, sync, options, caller, patience: PATIENCE, plan: None };
             let ended = self.control.run_sync(order, cancel.clone(), PartOf::Occurrence(claim)).await;
             last = ended.run.or(last);
             match ended.done.status {

@@ -9,7 +9,7 @@ use syncline_connect::{clock::Clock, registry::Caller};
 use syncline_core::{
     calendar::Timing,
     partition::{OWNER, Partition},
-    plan::Planned,
+    plan::{Digest, Planned},
     project::Project,
     run::Status,
     schedule::{Overlap, Schedule},
@@ -25,7 +25,13 @@ use syncline_store::{
 use tokio::sync::{Notify, watch};
 
 use super::{Progress, Served, StartOptions, Systems, delegated::UnderWay, live::Live, steps};
-use crate::{Error, load::params::takes_values, plan::Summary, progress::Silent};
+use crate::{
+    Engine, Error, Flow,
+    load::{params::takes_values, run::Options},
+    plan::Summary,
+    progress::Silent,
+    sample::{Sampled, sample},
+};
 
 /// Weight of what people ask for: before everything that is scheduled.
 pub(super) const ASKED: i32 = 100;
@@ -74,6 +80,48 @@ pub struct Upcoming {
     pub paused_at: Option<Timestamp>,
     /// The next instants, before their jitter.
     pub instants: Vec<Timestamp>,
+}
+
+/// Records of a plan that are kept. Of a table, a digest covers as many of each kind; of an API, all.
+pub const PLANNED_MAX: usize = 20_000;
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Totals.
+    pub summary: Summary,
+    /// The first records; fewer than there are where the totals say so.
+    pub records: Vec<Planned>,
+    /// Whether there are more records than are kept.
+    pub cut: bool,
+    /// What it says, in one word.
+    pub digest: String,
+}
+
+impl Plan {
+    /// Plans a run and keeps at most `keep` records. Writes nothing.
+    ///
+    /// # Errors
+    /// A system or the store failed.
+    pub(super) async fn make(
+        engine: &Engine,
+        flow: &Flow,
+        options: &Options,
+        keep: usize,
+    ) -> Result<Self, Error> {
+        let (mut records, mut cut, mut digest) = (Vec::new(), false, Digest::default());
+        let mut each = |record: Planned| {
+            digest.add(&record);
+            if records.len() < keep {
+                records.push(record);
+            } else {
+                cut = true;
+            }
+        };
+        let summary = flow.plan(engine, options, PLANNED_MAX, &Silent, &mut each).await?;
+        let digest = digest.word(&summary.totals());
+        Ok(Self { summary, records, cut, digest })
+    }
 }
 
 /// What people ask of a service. Cheap to clone.
@@ -306,6 +354,31 @@ impl Control {
         };
         let summary = flow.plan(&engine, &run_options, limit, &Silent, &mut each).await?;
         Ok((summary, planned))
+    }
+
+    /// As [`Control::plan`], with at most [`PLANNED_MAX`] records, and the digest by which a run can be asked for that does
+    /// exactly this ([`StartOptions::plan_digest`]).
+    ///
+    /// # Errors
+    /// As [`Control::plan`].
+    pub async fn plan_whole(&self, sync: &str, options: &StartOptions) -> Result<Plan, Refused> {
+        let project = self.project();
+        let sync = sync_of(&project, sync)?;
+        options.fit(&Subject::sync(sync.name.clone()), Some(sync)).map_err(Refused::Unfit)?;
+        let run_options = options.run_options().map_err(Refused::Unfit)?;
+        let flow = self.systems.open(&project, sync, &Caller::default()).await?;
+        Ok(Plan::make(&self.systems.engine(), &flow, &run_options, PLANNED_MAX).await?)
+    }
+
+    /// The first records of a sync's source and what becomes of them. Writes nothing.
+    ///
+    /// # Errors
+    /// There is no such sync, or a system failed.
+    pub async fn sample(&self, sync: &str, limit: usize) -> Result<Vec<Sampled>, Refused> {
+        let project = self.project();
+        let sync = sync_of(&project, sync)?;
+        let flow = self.systems.open(&project, sync, &Caller::default()).await?;
+        Ok(sample(&flow, limit).await?)
     }
 
     /// How far a run of this process is.

@@ -146,7 +146,9 @@ impl UnderWay {
                 done.send(work.await).ok();
             });
         }
-        result.await.map_err(|_| if *self.stops.borrow() { Refused::Stopping } else { Error::Interrupted.into() })
+        result
+            .await
+            .map_err(|_| if *self.stops.borrow() { Refused::Stopping } else { Error::Interrupted.into() })
     }
 
     fn close(&self) -> JoinSet<()> {
@@ -227,7 +229,15 @@ impl Control {
         // what is left to be missing is the owner
         params::check(&sync, &partition).map_err(|error| Refused::ParamsMissing(error.to_string()))?;
         let caller = Caller { correlation: Some(correlation.clone()), ..asked.caller };
-        Ok(Work { project, sync, partition, caller, correlation, insist: asked.insist, came: self.clock.now() })
+        Ok(Work {
+            project,
+            sync,
+            partition,
+            caller,
+            correlation,
+            insist: asked.insist,
+            came: self.clock.now(),
+        })
     }
 
     /// Carries out one run: waits for its turn, looks whether it is needed, waits for room, loads.
@@ -249,7 +259,7 @@ impl Control {
         let about = About { correlation: Some(work.correlation.clone()), ..About::default() };
         let options = Options { about, partition: work.partition.clone(), ..Options::default() };
         let (project, sync, caller) = (&*work.project, &work.sync, work.caller.clone());
-        let order = SyncOrder { project, sync, options, caller, patience: BUSY_MAX };
+        let order = SyncOrder { project, sync, options, caller, patience: BUSY_MAX, plan: None };
         let done = Box::pin(self.run_sync(order, self.asked.stops.subscribe(), PartOf::Asked)).await;
         let why = match (done.run, done.failure) {
             (Some(run), None) => match self.recorded(run, &work.correlation).await {
@@ -315,7 +325,10 @@ impl Control {
         let project = self.served().project.clone();
         let sync = sync_of(&project, &asked.sync)?;
         let Some(each) = &sync.each else {
-            return Err(Refused::Unfit(format!("sync {:?} has no series: it says nothing of each", sync.name)));
+            return Err(Refused::Unfit(format!(
+                "sync {:?} has no series: it says nothing of each",
+                sync.name
+            )));
         };
         fits(sync, &each.params, &asked.params)?;
         let connection = project
@@ -324,7 +337,8 @@ impl Control {
         let doing = || Error::connect(format!("asking for the series of sync {:?}", sync.name));
         let statements = self.systems.statements(connection).await.map_err(doing())?;
         let values = given(asked);
-        let rows = statements.query_with(&each.query, &values, SERIES_MAX, SERIES_QUERY).await.map_err(doing())?;
+        let rows =
+            statements.query_with(&each.query, &values, SERIES_MAX, SERIES_QUERY).await.map_err(doing())?;
         rows.rows.iter().map(|row| part_of(sync, each, &rows.columns, row)).collect()
     }
 }
@@ -362,7 +376,8 @@ fn fits(sync: &Sync, known: &[String], params: &Params) -> Result<(), Refused> {
         let what = format!("sync {:?} has no parameter {}; {takes}", sync.name, unknown.join(", "));
         return Err(Refused::ParamsUnknown(what));
     }
-    let missing: Vec<&str> = known.iter().filter(|name| !params.contains_key(*name)).map(String::as_str).collect();
+    let missing: Vec<&str> =
+        known.iter().filter(|name| !params.contains_key(*name)).map(String::as_str).collect();
     if !missing.is_empty() {
         let what = format!("sync {:?} needs a value for {}; {takes}", sync.name, missing.join(", "));
         return Err(Refused::ParamsMissing(what));
@@ -381,7 +396,8 @@ fn fits(sync: &Sync, known: &[String], params: &Params) -> Result<(), Refused> {
 /// What the query of a series is given.
 fn given(asked: &Asked) -> BTreeMap<String, Value<'static>> {
     let text = |value: &String| Value::Text(value.clone().into());
-    let mut values: BTreeMap<_, _> = asked.params.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let mut values: BTreeMap<_, _> =
+        asked.params.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     values.extend(asked.caller.user.as_ref().map(|user| (OWNER.to_owned(), text(&user.owner))));
     values
 }

@@ -114,8 +114,12 @@ impl Turns {
     pub(super) async fn take(self: &Arc<Self>, name: &str) -> Turn {
         let mutex = Arc::clone(self.lock().entry(name.to_owned()).or_default());
         // made before the wait: a wait that is dropped cleans up, too
-        let mut turn =
-            Turn { turns: Arc::clone(self), name: name.to_owned(), mutex: Some(Arc::clone(&mutex)), held: None };
+        let mut turn = Turn {
+            turns: Arc::clone(self),
+            name: name.to_owned(),
+            mutex: Some(Arc::clone(&mutex)),
+            held: None,
+        };
         turn.held = Some(mutex.lock_owned().await);
         turn
     }

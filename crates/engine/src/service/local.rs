@@ -63,8 +63,9 @@ impl Local {
             Ok(options) => options,
             Err(why) => return failed("options", why),
         };
+        let plan = StartOptions::read(&claim.asked.options).ok().and_then(|options| options.plan_digest);
         let caller = Caller { user: None, correlation: Some(claim.asked.correlation.clone()) };
-        let order = SyncOrder { project, sync, options, caller, patience: BUSY_MAX };
+        let order = SyncOrder { project, sync, options, caller, patience: BUSY_MAX, plan };
         self.control.run_sync(order, cancel, PartOf::Occurrence(claim)).await.done
     }
 

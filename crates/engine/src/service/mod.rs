@@ -19,8 +19,8 @@ pub mod health;
 mod held;
 pub mod live;
 mod local;
-mod once;
 pub mod node;
+mod once;
 pub mod options;
 mod persist;
 mod requirement;
@@ -90,12 +90,6 @@ pub trait Systems: Send + std::marker::Sync {
     /// [`Error::Definition`] with every problem, or [`Error::Connect`].
     async fn open(&self, project: &Project, sync: &Sync, caller: &Caller) -> Result<Flow, Error>;
 
-    /// Opens the database that syncs into a connection load into, and nothing else.
-    ///
-    /// # Errors
-    /// Those of the connector; it is not one that is loaded into.
-    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error>;
-
     /// Opens a connection for reading; `caller`: for whom.
     ///
     /// # Errors
@@ -105,6 +99,12 @@ pub trait Systems: Send + std::marker::Sync {
         connection: &Connection,
         caller: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error>;
+
+    /// Opens the database that syncs into a connection load into, and nothing else.
+    ///
+    /// # Errors
+    /// Those of the connector; it is not one that is loaded into.
+    async fn database(&self, connection: &Connection) -> Result<Arc<dyn Database>, syncline_connect::Error>;
 
     /// Opens a connection for single statements.
     ///
@@ -191,6 +191,9 @@ pub struct StartOptions {
     pub retry_of: Option<RunId>,
     /// The run of the chain that is resumed.
     pub resume: Option<u64>,
+    /// Digest of the plan that was looked at (syncs): the run plans again first, and is refused when it would do anything
+    /// else.
+    pub plan_digest: Option<String>,
 }
 
 /// How far a run of this process is.

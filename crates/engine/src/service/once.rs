@@ -12,14 +12,14 @@ use tokio::sync::watch;
 
 use super::{
     Done,
-    control::{Control, ends},
+    control::{Control, Plan, ends},
     live::Watcher,
     local::{asked_to_stop, cancelled, failed},
     persist::{lost, persist},
     spans,
 };
 use crate::{
-    Error,
+    Engine, Error, Flow,
     load::{range::Reached, run::Options},
     run::Report,
 };
@@ -37,6 +37,8 @@ pub(super) struct SyncOrder<'a> {
     pub(super) caller: Caller,
     /// How long to wait for another process that runs it.
     pub(super) patience: Duration,
+    /// Digest of the plan that it has to agree with.
+    pub(super) plan: Option<String>,
 }
 
 /// What a run of a sync is part of.
@@ -100,6 +102,16 @@ impl Control {
                 return nothing(error);
             }
         };
+        if let Some(wanted) = &order.plan {
+            let agreed = tokio::select! {
+                agreed = agrees(&engine, &flow, &order.options, wanted) => agreed,
+                () = asked_to_stop(&mut cancel) => Err(Error::Cancelled),
+            };
+            if let Err(error) = agreed {
+                self.tell_refused(order.sync, &order.options.about, &error).await;
+                return nothing(error);
+            }
+        }
         let began = self.clock.elapsed();
         let mut wait = BUSY_WAIT;
         loop {
@@ -234,4 +246,10 @@ fn with_hint(error: &Error) -> String {
         Some(hint) => format!("{}; {hint}", error.chain()),
         None => error.chain(),
     }
+}
+
+/// Whether a plan made now is the one that was looked at. Between it and the run, others can still change the systems.
+async fn agrees(engine: &Engine, flow: &Flow, options: &Options, wanted: &str) -> Result<(), Error> {
+    let plan = Box::pin(Plan::make(engine, flow, options, 0)).await?;
+    if plan.digest == wanted { Ok(()) } else { Err(Error::PlanChanged) }
 }

@@ -445,8 +445,14 @@ impl Doing {
         let about = About { correlation: Some(self.claim.asked.correlation.clone()), ..About::default() };
         let options = Options { mode: *mode, about, ..Options::default() };
         let caller = Caller { user: None, correlation: Some(self.claim.asked.correlation.clone()) };
-        let order =
-            SyncOrder { project: &self.project, sync, options, caller, patience: self.step.timeout };
+        let order = SyncOrder {
+            project: &self.project,
+            sync,
+            options,
+            caller,
+            patience: self.step.timeout,
+            plan: None,
+        };
         let part = PartOf::Step(&self.claim, self.chain_run, &self.record);
         let ended = self.local.control.run_sync(order, stops, part).await;
         let status = match ended.done.status {

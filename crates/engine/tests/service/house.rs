@@ -244,19 +244,19 @@ impl Systems for Files {
         table.map(Flow::Load).ok_or(Error::Definition { sync: sync.name.clone(), problems })
     }
 
-    async fn database(
-        &self,
-        connection: &Connection,
-    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
-        sqlite::Connector.database(connection, &self.context).await
-    }
-
     async fn source(
         &self,
         connection: &Connection,
         _: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
         sqlite::Connector.source(connection, &self.context).await
+    }
+
+    async fn database(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
+        sqlite::Connector.database(connection, &self.context).await
     }
 
     async fn statements(

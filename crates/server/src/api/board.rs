@@ -78,6 +78,13 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Makes whoever asks next look anew: something was decided, and is to be seen as done.
+    pub(crate) async fn look_again(&self) {
+        *self.0.board.0.lock().await = None;
+    }
+}
+
 async fn look(api: &Api) -> Result<Standing, Error> {
     let (store, served, at) = (&api.store, api.served(), api.clock.now());
     let summaries: BTreeMap<String, Summary> =

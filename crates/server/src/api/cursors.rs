@@ -60,9 +60,16 @@ async fn show(State(api): State<Api>, Path(name): Path<Name>) -> Answer<CursorSh
     responses((status = 200, description = "It is forgotten", body = ResetDone),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn reset_cursor(State(api): State<Api>, Path(name): Path<Name>) -> Answer<ResetDone> {
+    Ok(axum::Json(ResetDone { forgotten: forget(&api, &name.0).await? }))
+}
+
+/// Forgets where a sync is; returns whether there was a position. Durable.
+///
+/// # Errors
+/// There is no such sync, it is being run, or a system failed.
+pub(crate) async fn forget(api: &Api, name: &str) -> Result<bool, Problem> {
     let served = api.served();
-    let sync =
-        served.project.sync(&name.0).ok_or_else(|| Problem::missing("sync", format!("{:?}", name.0)))?;
+    let sync = served.project.sync(name).ok_or_else(|| Problem::missing("sync", format!("{name:?}")))?;
     let _place = api.look()?;
     // held until both are done: no run may begin between them
     let lease = api.store.claim(&sync.name, api.clock.now()).await?;
@@ -71,5 +78,5 @@ async fn reset_cursor(State(api): State<Api>, Path(name): Path<Name>) -> Answer<
         Flow::Push(_) => false,
     };
     let in_store = api.store.reset(&lease).await?;
-    Ok(axum::Json(ResetDone { forgotten: in_store || in_destination }))
+    Ok(in_store || in_destination)
 }

@@ -8,7 +8,11 @@ use syncline_store::{
     service::{NewEvent, Subject},
 };
 
-use super::{Api, parked::known, problem::{Code, Problem}};
+use super::{
+    Api,
+    parked::known,
+    problem::{Code, Problem},
+};
 
 /// Longest reason for dropping, in characters.
 pub(crate) const REASON_CHARS_MAX: usize = 500;
@@ -76,7 +80,8 @@ pub(crate) async fn forget(
     let changed = api.store.drop_parked(&lease, identities).await?;
     let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let message = format!("{changed} parked records of sync {sync:?} were dropped by {by:?}{why}");
-    tell(api, sync, "parked.dropped", message, json!({ "records": changed, "by": by, "reason": reason })).await;
+    tell(api, sync, "parked.dropped", message, json!({ "records": changed, "by": by, "reason": reason }))
+        .await;
     Ok(changed)
 }
 
@@ -88,6 +93,7 @@ async fn claim(api: &Api, sync: &str) -> Result<Lease, Problem> {
 /// The decision stands when this fails: it is logged as well.
 async fn tell(api: &Api, sync: &str, kind: &str, message: String, data: Json) {
     tracing::info!(event = kind, "{message}");
+    api.look_again().await;
     let event = NewEvent {
         at: api.clock.now(),
         kind: kind.to_owned(),

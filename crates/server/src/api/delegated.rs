@@ -160,7 +160,12 @@ impl SeriesEnded {
     fn of(parts: Vec<Part>, now: Timestamp) -> Self {
         let results: Vec<PartEnded> = parts.into_iter().map(|part| PartEnded::of(part, now)).collect();
         let count = |words: &[&str]| results.iter().filter(|part| words.contains(&part.outcome)).count();
-        Self { synced: count(&["synced", "partial"]), fresh: count(&["fresh"]), failed: count(&["failed"]), results }
+        Self {
+            synced: count(&["synced", "partial"]),
+            fresh: count(&["fresh"]),
+            failed: count(&["failed"]),
+            results,
+        }
     }
 }
 
@@ -222,7 +227,9 @@ fn of_connection(doing: &str, error: syncline_connect::Error, now: Timestamp) ->
         Kind::UserTokenRefused => Code::UserTokenRefused,
         Kind::Challenged => Code::InteractionRequired,
         Kind::Throttled { .. } => Code::Throttled,
-        Kind::Unreachable | Kind::Unanswered | Kind::Protocol if error.request.is_some() => Code::GraphUnavailable,
+        Kind::Unreachable | Kind::Unanswered | Kind::Protocol if error.request.is_some() => {
+            Code::GraphUnavailable
+        }
         _ => Code::ConnectionFailed,
     };
     let retry_after = match error.kind {
@@ -251,12 +258,18 @@ fn seconds(wait: Duration) -> u32 {
 /// Why the token of a user does not let it in.
 pub(super) fn refused(why: users::Refused, correlation: String) -> Problem {
     let problem = match why {
-        users::Refused::Token(why) => Problem::new(Code::UserTokenRefused, format!("the user's token is refused: {why}"))
-            .hint("sign the user in again and send a fresh access token that is issued for this service"),
+        users::Refused::Token(why) => {
+            Problem::new(Code::UserTokenRefused, format!("the user's token is refused: {why}"))
+                .hint("sign the user in again and send a fresh access token that is issued for this service")
+        }
         users::Refused::Unavailable(why) => {
             tracing::warn!(why, correlation, "the token of a user cannot be checked");
             let problem = Problem::new(Code::UserKeysUnavailable, "the keys of the issuer cannot be fetched");
-            Problem { retry: true, retry_after: Some(RETRY_AFTER), ..problem.hint("the log of the server says why") }
+            Problem {
+                retry: true,
+                retry_after: Some(RETRY_AFTER),
+                ..problem.hint("the log of the server says why")
+            }
         }
     };
     Problem { correlation: Some(correlation), ..problem }
@@ -298,7 +311,11 @@ mod tests {
             let problem = shown(kind, Some("r-1"));
             let got = (problem.code.as_str(), problem.code.status().as_u16(), problem.retry_after);
             assert_eq!(got, (code, status, after), "{kind:?}");
-            assert_eq!((problem.retry, problem.request.as_deref()), (after.is_some(), Some("r-1")), "{kind:?}");
+            assert_eq!(
+                (problem.retry, problem.request.as_deref()),
+                (after.is_some(), Some("r-1")),
+                "{kind:?}"
+            );
         }
     }
 
@@ -314,7 +331,8 @@ mod tests {
     #[test]
     fn a_challenge_is_handed_on_as_it_came() {
         let claims = r#"{"access_token":{"acrs":{"essential":true,"value":"cp1"}}}"#;
-        let error = Broken { claims: Some(claims.to_owned()), ..Broken::new(Kind::Challenged, "more is asked for") };
+        let error =
+            Broken { claims: Some(claims.to_owned()), ..Broken::new(Kind::Challenged, "more is asked for") };
         let problem = of_connection("reading", error, NOW.parse().expect("a time"));
         let response = problem.into_response();
         assert_eq!(response.status(), 401);

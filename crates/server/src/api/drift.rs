@@ -52,37 +52,37 @@ pub(crate) struct Verifications {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct DriftShown {
     /// The sync.
-    sync: String,
+    pub(crate) sync: String,
     /// `running`, `done` or `failed`. Of a failed one nothing is known: that is no finding.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// When it began.
-    started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// When it ended.
-    finished_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
     /// Records by kind of finding: `missing`, `edited`, `duplicate`, `orphan`, `stranger` in an API; `missing`, `extra`,
     /// `different`, `doubled`, `unreadable` in a table.
-    totals: BTreeMap<&'static str, u64>,
+    pub(crate) totals: BTreeMap<&'static str, u64>,
     /// The first findings.
-    findings: Vec<FindingShown>,
+    pub(crate) findings: Vec<FindingShown>,
     /// What could not be looked at.
-    notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// What stopped it.
-    error: Option<Fault>,
+    pub(crate) error: Option<Fault>,
 }
 
 /// One record on which both sides do not agree.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct FindingShown {
     /// What is wrong.
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Its key, for people.
-    key: String,
+    pub(crate) key: String,
     /// Fields that differ.
-    fields: Vec<String>,
+    pub(crate) fields: Vec<String>,
     /// Destination stream, of an API.
-    stream: Option<String>,
+    pub(crate) stream: Option<String>,
     /// Record there.
-    record_id: Option<String>,
+    pub(crate) record_id: Option<String>,
 }
 
 impl Verifications {
@@ -131,9 +131,24 @@ impl DriftShown {
     responses((status = 202, description = "It is under way; ask `/syncs/{sync}/drift`", body = DriftShown),
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn start(State(api): State<Api>, Path(name): Path<Name>) -> Result<Response, Problem> {
+    let begun = begin(&api, &name.0)?;
+    // a name is put into a header as it is in a path
+    let location = format!("{PREFIX}/syncs/{}/drift", percent(&name.0));
+    let mut response = (StatusCode::ACCEPTED, axum::Json(begun)).into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Begins a verification of a sync in the background of this process.
+///
+/// # Errors
+/// There is no such sync, it is being verified, or too much is being looked at.
+pub(crate) fn begin(api: &Api, name: &str) -> Result<DriftShown, Problem> {
     let served = api.served();
-    let sync = served.project.sync(&name.0);
-    let sync = sync.ok_or_else(|| Problem::missing("sync", format!("{:?}", name.0)))?.clone();
+    let sync = served.project.sync(name);
+    let sync = sync.ok_or_else(|| Problem::missing("sync", format!("{name:?}")))?.clone();
     let place = api.look()?;
     let at = api.clock.now();
     if !api.verifications.begin(&sync.name, at) {
@@ -141,8 +156,6 @@ async fn start(State(api): State<Api>, Path(name): Path<Name>) -> Result<Respons
             .hint("ask for its drift until it is done"));
     }
     let begun = DriftShown::begun(&sync.name, at);
-    // a name is put into a header as it is in a path
-    let location = format!("{PREFIX}/syncs/{}/drift", percent(&sync.name));
     let worker = api.clone();
     let work = async move {
         let _place = place;
@@ -152,12 +165,14 @@ async fn start(State(api): State<Api>, Path(name): Path<Name>) -> Result<Respons
     let mut running = api.verifications.running.lock().unwrap_or_else(PoisonError::into_inner);
     while running.try_join_next().is_some() {}
     running.spawn(work);
-    drop(running);
-    let mut response = (StatusCode::ACCEPTED, axum::Json(begun)).into_response();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
+    Ok(begun)
+}
+
+impl Api {
+    /// The last verification of a sync on this node.
+    pub(crate) fn last_verification(&self, sync: &str) -> Option<DriftShown> {
+        self.verifications.get(sync)
     }
-    Ok(response)
 }
 
 /// The last verification of a sync on this node.

@@ -71,7 +71,8 @@ fn operations(document: &OpenApi) -> Operations {
             let Some(operation) = operation else { continue };
             let json = serde_json::to_value(&operation.security).unwrap_or_default();
             let scope = json[0][SCHEME][0].as_str().and_then(Scope::parse);
-            let users = json.as_array().is_some_and(|ways| ways.iter().any(|way| way.get(USER_SCHEME).is_some()));
+            let users =
+                json.as_array().is_some_and(|ways| ways.iter().any(|way| way.get(USER_SCHEME).is_some()));
             let query = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
                 RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(one.name.clone()),
                 RefOr::T(_) | RefOr::Ref(_) => None,
@@ -114,7 +115,9 @@ async fn caller(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> R
         };
         if let Some(users) = api.users.as_ref().filter(|_| !auth::is_ours(secret)) {
             let user = users.of(secret).await;
-            return user.map(Caller::user).map_err(|refused| delegated::refused(refused, api.control.correlation()));
+            return user
+                .map(Caller::user)
+                .map_err(|refused| delegated::refused(refused, api.control.correlation()));
         }
         let found = auth::caller(&*api.store, secret, api.clock.now()).await?;
         return found.ok_or_else(|| unauthorized("the token is not known, was revoked, or has expired"));

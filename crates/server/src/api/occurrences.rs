@@ -158,10 +158,16 @@ async fn cancel(State(api): State<Api>, Path(id): Path<Id>) -> Result<Response, 
 /// # Errors
 /// It is over.
 pub(crate) async fn stop(api: &Api, id: OccurrenceId) -> Result<Response, Problem> {
-    if api.control.cancel(id).await?.is_none() {
-        return Err(Problem::new(Code::NotPossible, format!("occurrence {id} is over")));
-    }
+    ask_to_stop(api, id).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(shown(api, id).await?)).into_response())
+}
+
+/// As [`stop`], without an answer.
+pub(crate) async fn ask_to_stop(api: &Api, id: OccurrenceId) -> Result<(), Problem> {
+    match api.control.cancel(id).await? {
+        Some(_) => Ok(()),
+        None => Err(Problem::new(Code::NotPossible, format!("occurrence {id} is over"))),
+    }
 }
 
 /// The occurrence that carries out a run of this subject; `None`: nothing of the service does.
@@ -190,20 +196,26 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
 
 /// What is answered when something was asked for: 202, and where to look.
 pub(crate) async fn accepted(api: &Api, enqueued: Enqueued) -> Result<Response, Problem> {
-    let id = match enqueued {
-        Enqueued::New(id) | Enqueued::Existing(id) => id,
-        Enqueued::KeyReused => {
-            return Err(Problem::new(Code::KeyReused, "this idempotency key was used for something else")
-                .hint("take a new key for each thing that you ask for"));
-        }
-        Enqueued::Full => {
-            return Err(Problem::new(Code::QueueFull, "too many requests for this wait already")
-                .hint("wait until some of them are done, or cancel them"));
-        }
-    };
+    let id = asked_for(enqueued)?;
     let mut response = (StatusCode::ACCEPTED, axum::Json(shown(api, id).await?)).into_response();
     if let Ok(location) = HeaderValue::try_from(format!("{PREFIX}/occurrences/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// What was asked for.
+///
+/// # Errors
+/// It was refused: the key was used before, or too many wait.
+pub(crate) fn asked_for(enqueued: Enqueued) -> Result<OccurrenceId, Problem> {
+    match enqueued {
+        Enqueued::New(id) | Enqueued::Existing(id) => Ok(id),
+        Enqueued::KeyReused => {
+            Err(Problem::new(Code::KeyReused, "this idempotency key was used for something else")
+                .hint("take a new key for each thing that you ask for"))
+        }
+        Enqueued::Full => Err(Problem::new(Code::QueueFull, "too many requests for this wait already")
+            .hint("wait until some of them are done, or cancel them")),
+    }
 }

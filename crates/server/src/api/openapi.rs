@@ -59,7 +59,8 @@ pub(crate) fn base() -> OpenApi {
     components.schemas.insert("Id".to_owned(), Id::schema());
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
     let mut user = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    user.description = Some("An access token of a user, issued for this service by `server.users.issuer`.".to_owned());
+    user.description =
+        Some("An access token of a user, issued for this service by `server.users.issuer`.".to_owned());
     components.add_security_scheme(USER_SCHEME, SecurityScheme::Http(user));
     let mut base = OpenApi::new(info, utoipa::openapi::Paths::new());
     base.components = Some(components);

@@ -9,6 +9,7 @@ use syncline_connect::{Source, error::Kind, registry::Caller};
 use syncline_core::{sync::Sync, value::Value};
 use syncline_engine::{
     Flow,
+    service::Served,
     story::{self, Mapped, Story},
 };
 use syncline_store::Write;
@@ -25,8 +26,6 @@ use super::{
 
 /// Longest key that is looked for.
 const KEY_CHARS_MAX: usize = 4_000;
-
-
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(record))
@@ -169,14 +168,24 @@ async fn record(
     Path(name): Path<Name>,
     Query(which): Query<Which>,
 ) -> Answer<StoryShown> {
-    let texts = texts(&which.key).map_err(|why| Problem::new(Code::BadQuery, why))?;
     let served = api.served();
     let sync = served.project.sync(&name.0);
     let sync = sync.ok_or_else(|| Problem::missing("sync", format!("{:?}", name.0)))?;
+    let story = Box::pin(tell(&api, &served, sync, &which.key)).await?;
+    Ok(axum::Json(StoryShown::of(sync, story)))
+}
+
+/// The story of the record with this key, for the API and the web UI alike.
+///
+/// # Errors
+/// The key cannot be read, too many look at the systems already, or one of them failed.
+pub(crate) async fn tell(api: &Api, served: &Served, sync: &Sync, key: &str) -> Result<Story, Problem> {
+    let texts = texts(key).map_err(|why| Problem::new(Code::BadQuery, why))?;
     let _place = api.look()?;
     let caller = Caller::default();
     let flow = Box::pin(api.systems.open(&served.project, sync, &caller)).await?;
-    let key = story::key_of(&flow, &texts).map_err(|why| Problem::new(Code::BadQuery, format!("key: {why}")))?;
+    let key =
+        story::key_of(&flow, &texts).map_err(|why| Problem::new(Code::BadQuery, format!("key: {why}")))?;
     let rows = match (&flow, served.project.connection(&sync.to.connection)) {
         (Flow::Load(_), Some(connection)) => match api.systems.source(connection, &caller).await {
             Ok(source) => Some(source),
@@ -187,8 +196,7 @@ async fn record(
         _ => None,
     };
     let rows: Option<&dyn Source> = rows.as_deref();
-    let story = Box::pin(story::story(&api.systems.engine(), &flow, key, rows)).await?;
-    Ok(axum::Json(StoryShown::of(sync, story)))
+    Ok(Box::pin(story::story(&api.systems.engine(), &flow, key, rows)).await?)
 }
 
 /// The values of a key as it was asked for: a text, or a JSON list of them.

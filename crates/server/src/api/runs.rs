@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use syncline_core::{partition::Partition, run::Status};
 use syncline_engine::service::{Progress, StartOptions};
-use syncline_store::service::{RunFilter, Subject};
+use syncline_store::{
+    Run,
+    service::{OccurrenceId, RunFilter, Subject},
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -242,11 +245,26 @@ async fn retry(
               (status = "default", description = "A problem", body = Sent, content_type = "application/problem+json")))]
 async fn cancel(State(api): State<Api>, Path(id): Path<Id>) -> Result<Response, Problem> {
     let run = api.store.run(id.0).await?.ok_or_else(|| Problem::missing("run", id.0))?;
+    let occurrence = carried_by(&api, &run).await?;
+    occurrences::stop(&api, occurrence).await
+}
+
+/// Asks for a run to be stopped after the batch in hand.
+///
+/// # Errors
+/// It has ended, or is not carried out on its own by the service.
+pub(crate) async fn stop(api: &Api, run: &Run) -> Result<(), Problem> {
+    let occurrence = carried_by(api, run).await?;
+    occurrences::ask_to_stop(api, occurrence).await
+}
+
+/// The occurrence that carries out a run that has not ended.
+async fn carried_by(api: &Api, run: &Run) -> Result<OccurrenceId, Problem> {
     if run.status.is_final() {
         return Err(Problem::new(Code::NotPossible, format!("run {} has ended", run.id)));
     }
-    match occurrences::carrying(&api, Subject::sync(Partition::sync_of(&run.sync)), run.id).await? {
-        Some(occurrence) => occurrences::stop(&api, occurrence).await,
+    match occurrences::carrying(api, Subject::sync(Partition::sync_of(&run.sync)), run.id).await? {
+        Some(occurrence) => Ok(occurrence),
         None => Err(Problem::new(Code::NotPossible, format!("run {} is not carried out on its own by the service", run.id))
             .hint("it is a step of a chain (cancel the chain's run) or was started from the command line (stop it there)")),
     }

@@ -61,10 +61,7 @@ async fn stream(
         None => which.after.map(|after| after.0),
     };
     let filter = which.filter()?;
-    let place = std::sync::Arc::clone(&api.0.streams).try_acquire_owned().map_err(|_| {
-        let problem = Problem::new(Code::Overloaded, "too many streams of events are open on this node");
-        Problem { retry_after: Some(10), ..problem }
-    })?;
+    let place = api.stream_place()?;
     let (newest, oldest) = api.store.event_range().await?;
     let after = last.unwrap_or(newest);
     api.metrics.stream_opened();
@@ -89,6 +86,19 @@ async fn stream(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+impl Api {
+    /// A place among the streams that are open at once.
+    ///
+    /// # Errors
+    /// There is none free.
+    pub(crate) fn stream_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        std::sync::Arc::clone(&self.0.streams).try_acquire_owned().map_err(|_| {
+            let problem = Problem::new(Code::Overloaded, "too many streams of events are open on this node");
+            Problem { retry_after: Some(10), ..problem }
+        })
+    }
 }
 
 /// One stream.

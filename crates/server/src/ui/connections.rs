@@ -14,8 +14,7 @@ use axum::{
     routing::get,
 };
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use syncline_core::run::Status;
-use syncline_store::Run;
+use syncline_store::service::{Event, EventFilter, EventSearch, SubjectKind};
 
 use super::{
     Page, Shown, Ui,
@@ -40,6 +39,8 @@ use crate::{
 const ROWS: usize = 50;
 /// Syncs of a connection that are named.
 const NAMED: usize = 8;
+/// Failures that are looked at, the newest first.
+const FAILURES: usize = 200;
 /// Quotas of a page.
 const QUOTAS: usize = 50;
 
@@ -149,63 +150,103 @@ struct Window {
     words: String,
 }
 
+/// The newest failure of a sync that says something about its connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failed {
+    sync: String,
+    at: Timestamp,
+    code: String,
+    message: String,
+    run: Option<u64>,
+}
+
 /// What the syncs of a connection say about it.
 #[derive(Default)]
 struct Uses<'a> {
     reads: Vec<&'a str>,
     writes: Vec<&'a str>,
-    /// The newest run that failed by the connection.
-    failed: Option<&'a Run>,
+    /// The newest failure by the connection.
+    failed: Option<&'a Failed>,
     /// The end of the newest run that succeeded.
     succeeded: Option<Timestamp>,
 }
 
-fn uses(standing: &Standing) -> BTreeMap<&str, Uses<'_>> {
+/// The newest failure of each sync; `events` are the newest first. What the run itself said says more than its event.
+fn failures(events: Vec<Event>, standing: &Standing) -> BTreeMap<String, Failed> {
+    let mut found = BTreeMap::new();
+    for Event { event, .. } in events {
+        let Some(subject) = event.subject.filter(|subject| subject.kind == SubjectKind::Sync) else {
+            continue;
+        };
+        let code = event.data["code"].as_str().unwrap_or_default().to_owned();
+        if !OF_THE_CONNECTION.contains(&code.as_str()) || found.contains_key(&subject.name) {
+            continue;
+        }
+        let run = standing.summaries.get(&subject.name).and_then(|summary| summary.last.as_ref());
+        let said = run.filter(|run| event.run == Some(run.id)).and_then(|run| run.error.clone());
+        let message = said.map_or(event.message, |(_, message)| message);
+        let failed = Failed { sync: subject.name.clone(), at: event.at, code, message, run: event.run };
+        found.insert(subject.name, failed);
+    }
+    found
+}
+
+fn uses<'a>(standing: &'a Standing, failures: &'a BTreeMap<String, Failed>) -> BTreeMap<&'a str, Uses<'a>> {
     let mut found: BTreeMap<&str, Uses<'_>> = BTreeMap::new();
     for sync in &standing.served.project.syncs {
         let summary = standing.summaries.get(&sync.name);
+        let failed = failures.get(&sync.name);
         for (connection, reads) in [(&sync.from.connection, true), (&sync.to.connection, false)] {
             let uses = found.entry(connection).or_default();
             if reads { &mut uses.reads } else { &mut uses.writes }.push(&sync.name);
-            let Some(summary) = summary else { continue };
-            uses.succeeded = uses.succeeded.max(summary.last_success_at);
-            if let Some(run) = summary.last.as_ref().filter(|run| failed_by(run, connection))
-                && uses.failed.is_none_or(|before| before.id < run.id)
+            uses.succeeded = uses.succeeded.max(summary.and_then(|summary| summary.last_success_at));
+            // errors of connectors name what they talked to; where one names neither, both are suspected
+            let by = |failed: &&Failed| {
+                failed.message.contains(&format!("{connection:?}")) || !failed.message.contains("connection")
+            };
+            if let Some(failed) = failed.filter(by)
+                && uses.failed.is_none_or(|before| before.at < failed.at)
             {
-                uses.failed = Some(run);
+                uses.failed = Some(failed);
             }
         }
     }
     found
 }
 
-/// Whether a run failed by a connection. Errors of a connector name what they talked to; where the message does not name
-/// one of the two, both are suspected.
-fn failed_by(run: &Run, connection: &str) -> bool {
-    let Some((code, message)) = run.error.as_ref().filter(|_| run.status == Status::Failed) else { return false };
-    let of_a_connection = OF_THE_CONNECTION.contains(&code.as_str());
-    of_a_connection && (message.contains(connection) || !message.contains("connection"))
-}
-
-fn row(standing: &Standing, name: &str, kind: &str, uses: &Uses<'_>, test: Option<(Timestamp, Tested)>) -> Row {
+fn row(
+    standing: &Standing,
+    name: &str,
+    kind: &str,
+    uses: &Uses<'_>,
+    test: Option<(Timestamp, Tested)>,
+) -> Row {
     let now = standing.at;
-    let failed_at = uses.failed.and_then(|run| run.finished_at);
+    let failed_at = uses.failed.map(|failed| failed.at);
     let test_failed = test.as_ref().is_some_and(|(_, tested)| !tested.ok);
     let still = failed_at.filter(|at| uses.succeeded.is_none_or(|succeeded| succeeded < *at));
     let answered_since =
         test.as_ref().is_some_and(|(at, tested)| tested.ok && still.is_none_or(|failed| failed < *at));
     let (mark, reason) = match (still, uses.succeeded) {
         _ if test_failed => (Mark::bad("no answer"), "the last test failed".to_owned()),
-        (Some(_), _) if !answered_since => (Mark::bad("failing"), "the newest run that used it failed by it".to_owned()),
-        (_, Some(at)) => (Mark::ok("answers"), format!("used by a run that succeeded {}", When::of(at, now).words)),
+        (Some(_), _) if !answered_since => {
+            (Mark::bad("failing"), "the newest try to use it failed".to_owned())
+        }
+        (_, Some(at)) => {
+            (Mark::ok("answers"), format!("used by a run that succeeded {}", When::of(at, now).words))
+        }
         _ if answered_since => (Mark::ok("answers"), "the last test succeeded".to_owned()),
         _ => (Mark::off("not used"), "no run has used it yet".to_owned()),
     };
     let link = |sync: &&str| Link { text: (*sync).to_owned(), href: format!("/syncs/{}", part(sync)) };
-    let failure = |run: &Run| {
-        let (code, message) = run.error.clone()?;
-        let at = When::of(run.finished_at?, now);
-        Some(Failure { code, message, at, href: format!("/runs/{}", run.id), sync: run.sync.clone() })
+    let failure = |failed: &Failed| Failure {
+        code: failed.code.clone(),
+        message: failed.message.clone(),
+        at: When::of(failed.at, now),
+        href: failed
+            .run
+            .map_or_else(|| format!("/syncs/{}", part(&failed.sync)), |run| format!("/runs/{run}")),
+        sync: failed.sync.clone(),
     };
     Row {
         name: name.to_owned(),
@@ -213,7 +254,7 @@ fn row(standing: &Standing, name: &str, kind: &str, uses: &Uses<'_>, test: Optio
         kind: kind.to_owned(),
         mark,
         reason,
-        error: uses.failed.and_then(failure),
+        error: uses.failed.filter(|_| still.is_some()).map(failure),
         reads: uses.reads.iter().take(NAMED).map(link).collect(),
         writes: uses.writes.iter().take(NAMED).map(link).collect(),
         rest: uses.reads.len().saturating_sub(NAMED) + uses.writes.len().saturating_sub(NAMED),
@@ -236,7 +277,9 @@ fn headline(failing: usize, all: usize) -> String {
         (0, _) => "No connection is defined.".to_owned(),
         (1, 0) => "The one connection is well.".to_owned(),
         (all, 0) => format!("All {all} connections are well."),
-        (all, failing) => format!("{failing} of {} failing.", some(all as u64, "connection is", "connections are")),
+        (all, failing) => {
+            format!("{failing} of {} failing.", some(all as u64, "connection is", "connections are"))
+        }
     }
 }
 
@@ -261,10 +304,18 @@ async fn quotas(ui: &Ui, now: Timestamp) -> Result<Vec<Quota>, Fault> {
     Ok(found)
 }
 
-async fn show(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, asked: Asked) -> Shown<Connections> {
+async fn show(
+    State(ui): State<Ui>,
+    Extension(visitor): Extension<Visitor>,
+    asked: Asked,
+) -> Shown<Connections> {
     let frame = ui.frame(&visitor, Tab::Connections, "Connections").await?;
     let standing = ui.api.standing().await?;
-    let uses = uses(&standing);
+    let filter = EventFilter { kind: Some("run.failed".to_owned()), ..EventFilter::default() };
+    let search = EventSearch { filter, ..EventSearch::default() };
+    let (events, _) = ui.api.store.search_events(&search, FAILURES).await?;
+    let failures = failures(events, &standing);
+    let uses = uses(&standing, &failures);
     let none = Uses::default();
     let all = &standing.served.project.connections;
     let mut rows: Vec<Row> = all
@@ -301,7 +352,9 @@ async fn ask_test(
     Ok(Page(Confirm {
         frame: ui.frame(&visitor, Tab::Connections, "Test").await?.crumb("Connections", "/connections"),
         question: format!("Test {name}?"),
-        means: vec!["Syncline connects and signs in, and does nothing else. It takes a minute at most.".to_owned()],
+        means: vec![
+            "Syncline connects and signs in, and does nothing else. It takes a minute at most.".to_owned(),
+        ],
         action: format!("/connections/{}/test", part(&name)),
         hidden: Vec::new(),
         fields: Vec::new(),

@@ -106,7 +106,8 @@ impl Wanted {
             (Some(sync), None) => Some(Subject::sync(sync)),
             (None, chain) => chain.map(Subject::chain),
         };
-        let run = some(&self.run).map(|run| run.parse().map_err(|_| Fault::bad("A run is named by its number.")));
+        let run =
+            some(&self.run).map(|run| run.parse().map_err(|_| Fault::bad("A run is named by its number.")));
         Ok(EventSearch {
             filter: EventFilter { subject, kind: some(&self.kind), run: run.transpose()? },
             text: some(&self.text),
@@ -178,7 +179,14 @@ fn row(event: Event, now: Timestamp) -> Row {
     }
 }
 
-fn view(frame: Frame, wanted: Wanted, found: Vec<Event>, next: Option<u64>, newest: Option<u64>, now: Timestamp) -> Events {
+fn view(
+    frame: Frame,
+    wanted: Wanted,
+    found: Vec<Event>,
+    next: Option<u64>,
+    newest: Option<u64>,
+    now: Timestamp,
+) -> Events {
     let kinds = KINDS.iter().map(|&(kind, words)| (kind, words, kind == wanted.kind)).collect();
     Events {
         frame,
@@ -257,6 +265,9 @@ mod tests {
         assert_eq!(page.rows[0].run.as_ref().unwrap().href, "/chains/night%3Cly?run=4");
         assert_eq!(page.older.as_deref(), Some("/events?before=9"));
         let html = page.render().unwrap();
-        assert!(!html.contains("<script>alert") && !html.contains("<i>ops") && !html.contains("night<ly"), "{html}");
+        assert!(
+            !html.contains("<script>alert") && !html.contains("<i>ops") && !html.contains("night<ly"),
+            "{html}"
+        );
     }
 }

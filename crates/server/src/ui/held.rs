@@ -91,7 +91,13 @@ struct Facts {
     approved: Option<u64>,
 }
 
-fn view(frame: Frame, facts: Vec<Facts>, only: Option<String>, total: (u64, usize), now: Timestamp) -> HeldPage {
+fn view(
+    frame: Frame,
+    facts: Vec<Facts>,
+    only: Option<String>,
+    total: (u64, usize),
+    now: Timestamp,
+) -> HeldPage {
     let more = total.1.saturating_sub(facts.len());
     let headline = match total {
         (0, _) => "No delete waits for you.".to_owned(),
@@ -102,7 +108,13 @@ fn view(frame: Frame, facts: Vec<Facts>, only: Option<String>, total: (u64, usiz
             format!("{deletes} of {syncs} {wait} for you.")
         }
     };
-    HeldPage { frame, headline, only, groups: facts.into_iter().map(|facts| group(facts, now)).collect(), more }
+    HeldPage {
+        frame,
+        headline,
+        only,
+        groups: facts.into_iter().map(|facts| group(facts, now)).collect(),
+        more,
+    }
 }
 
 fn group(facts: Facts, now: Timestamp) -> Group {
@@ -180,8 +192,12 @@ async fn ask_approve(
         frame,
         question: format!("Let {sync} delete these records?"),
         means: vec![
-            format!("{} held. The next full run may delete at most as many records as you say here.", some(held, "delete is", "deletes are")),
-            "If more are gone by then, all of them are held again. The approval is used up by that run.".to_owned(),
+            format!(
+                "{} held. The next full run may delete at most as many records as you say here.",
+                some(held, "delete is", "deletes are")
+            ),
+            "If more are gone by then, all of them are held again. The approval is used up by that run."
+                .to_owned(),
         ],
         action: format!("/syncs/{}/held/approve", part(&sync)),
         hidden: Vec::new(),
@@ -205,7 +221,8 @@ async fn approve(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Fault> {
-    let max: Option<u64> = form.get("max").and_then(|max| max.parse().ok()).filter(|max| *max <= i64::MAX as u64);
+    let max: Option<u64> =
+        form.get("max").and_then(|max| max.parse().ok()).filter(|max| *max <= i64::MAX as u64);
     let max = max.ok_or_else(|| Fault::bad("The most that may be deleted is a number, 1 or more."))?;
     decisions::approve(&ui.api, &sync, max, &visitor.caller.name).await?;
     Ok(flash::back(&headers, "/held", Done::Approved))
@@ -222,7 +239,10 @@ async fn ask_reject(
         frame,
         question: format!("Keep these records of {sync}?"),
         means: vec![
-            format!("{} stay in the destination and leave the ledger.", some(held, "record will", "records will")),
+            format!(
+                "{} stay in the destination and leave the ledger.",
+                some(held, "record will", "records will")
+            ),
             "Syncline never touches them again. A standing approval of deletes goes too.".to_owned(),
         ],
         action: format!("/syncs/{}/held/reject", part(&sync)),
@@ -274,7 +294,11 @@ mod tests {
             .map(|total| view(frame(), Vec::new(), None, total, Timestamp::UNIX_EPOCH).headline);
         assert_eq!(
             said,
-            ["No delete waits for you.", "1 delete of 1 sync waits for you.", "1,400 deletes of 2 syncs wait for you."]
+            [
+                "No delete waits for you.",
+                "1 delete of 1 sync waits for you.",
+                "1,400 deletes of 2 syncs wait for you."
+            ]
         );
     }
 

@@ -10,6 +10,7 @@
 //!
 //! Start reading at [`around`]; then [`overview`], the simplest page.
 
+mod acts;
 mod assets;
 mod chains;
 mod chart;
@@ -21,11 +22,20 @@ mod flash;
 mod form;
 mod held;
 mod layout;
+mod live;
 mod overview;
 mod parked;
+mod plan;
+mod plans;
+mod recent;
+mod record;
+mod run;
+mod samples;
 mod session;
 mod show;
 mod sign_in;
+mod sync;
+mod yaml;
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,6 +51,8 @@ use axum::{
 
 use self::{
     fault::Fault,
+    plans::Plans,
+    recent::Recent,
     session::{Sessions, Visitor},
 };
 use crate::{
@@ -67,6 +79,8 @@ pub(crate) struct Parts {
     pub(crate) api: Api,
     sessions: Sessions,
     tests: connections::Tests,
+    recent: Recent,
+    plans: Plans,
     /// Whether browsers reach us over TLS.
     secure: bool,
 }
@@ -96,14 +110,22 @@ impl<T: Template> IntoResponse for Page<T> {
 
 /// The API with the pages before it.
 pub(crate) fn around(api_router: Router, api: &Api, secure: bool) -> Router {
-    let ui = Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), tests: connections::Tests::default(), secure }));
+    let (recent, plans, tests) = Default::default();
+    let ui =
+        Ui(Arc::new(Parts { api: api.clone(), sessions: Sessions::new(), recent, plans, tests, secure }));
     let pages = Router::new()
         .merge(overview::routes())
+        .merge(sync::routes())
+        .merge(acts::routes())
+        .merge(samples::routes())
+        .merge(run::routes())
+        .merge(plan::routes())
         .merge(chains::routes())
         .merge(connections::routes())
         .merge(events::routes())
         .merge(held::routes())
         .merge(parked::routes())
+        .merge(record::routes())
         .merge(sign_in::ending())
         .route_layer(middleware::from_fn_with_state(ui.clone(), session::identify));
     Router::new()

@@ -75,8 +75,8 @@ struct Group {
     rest: u64,
     first: When,
     last: When,
-    /// The next try of any of them.
-    retry: When,
+    /// Before when none of them is tried again; none: they are due.
+    retry: Option<When>,
 }
 
 /// One record of a group.
@@ -95,7 +95,13 @@ fn group_id(code: &str, message: &str) -> String {
 }
 
 /// `found`: the oldest parked records; `total`: how many there are, of how many syncs.
-fn view(frame: Frame, found: Vec<Parked>, only: Option<String>, total: (u64, usize), now: Timestamp) -> ParkedPage {
+fn view(
+    frame: Frame,
+    found: Vec<Parked>,
+    only: Option<String>,
+    total: (u64, usize),
+    now: Timestamp,
+) -> ParkedPage {
     let seen = found.len() as u64;
     let mut by_reason: BTreeMap<(String, String, String), Vec<Parked>> = BTreeMap::new();
     for parked in found {
@@ -145,7 +151,7 @@ fn group((sync, code, message): (String, String, String), of: &[Parked], now: Ti
         rest: of.len().saturating_sub(EXAMPLES) as u64,
         first: When::of(first, now),
         last: When::of(last, now),
-        retry: When::of(retry, now),
+        retry: (retry > now).then(|| When::of(retry, now)),
         sync,
         code,
         message,
@@ -156,14 +162,22 @@ fn group((sync, code, message): (String, String, String), of: &[Parked], now: Ti
 fn advice(code: &str) -> Option<&'static str> {
     match code {
         "conflict" => Some("Both sides were edited: make one agree with the other, then retry."),
-        "quarantined" => Some("Several records in the destination carry the same stamp: remove all but one, then retry."),
-        "rejected" | "duplicate" => Some("The destination does not take these values: correct them in the source, and the next run tries again."),
+        "quarantined" => {
+            Some("Several records in the destination carry the same stamp: remove all but one, then retry.")
+        }
+        "value" | "rejected" | "duplicate" => {
+            Some("The destination does not take these values: correct them in the source, then retry.")
+        }
         "stream_full" => Some("The destination is full: make room, or route records elsewhere, then retry."),
         _ => None,
     }
 }
 
-async fn show(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, asked: Asked) -> Shown<ParkedPage> {
+async fn show(
+    State(ui): State<Ui>,
+    Extension(visitor): Extension<Visitor>,
+    asked: Asked,
+) -> Shown<ParkedPage> {
     let frame = ui.frame(&visitor, Tab::Parked, "Parked records").await?.done(asked.get("done"));
     let standing = ui.api.standing().await?;
     let only = asked.get("sync").map(str::to_owned);
@@ -284,7 +298,8 @@ async fn forget(
 ) -> Result<Response, Fault> {
     let reason = form.get("reason").ok_or_else(|| Fault::bad("Say why these records are dropped."))?;
     let meant = meant(&ui, &sync, form.get("group")).await?;
-    decisions::forget(&ui.api, &sync, meant.identities.as_deref(), Some(reason), &visitor.caller.name).await?;
+    decisions::forget(&ui.api, &sync, meant.identities.as_deref(), Some(reason), &visitor.caller.name)
+        .await?;
     Ok(flash::back(&headers, "/parked", Done::Dropped))
 }
 

@@ -57,6 +57,17 @@ pub(crate) fn record_href(sync: &str, key: &str) -> String {
     format!("/syncs/{}/record?key={}", part(sync), part(key))
 }
 
+/// Characters that are shown of a value.
+const VALUE_CHARS: usize = 200;
+
+/// A value, cut where it is long.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(VALUE_CHARS) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
 /// `0.4 s`, `12 s`, `4 min 12 s`, `2 h 05 min`, `3 d 4 h`.
 pub(crate) fn span(seconds: f64) -> String {
     if seconds < 10.0 {

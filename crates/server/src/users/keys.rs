@@ -90,7 +90,8 @@ impl Known {
 
 impl Keys {
     pub(super) fn new(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let unsafe_address = |what: &str| format!("server.users.{what} is not an address that is safe to ask");
+        let unsafe_address =
+            |what: &str| format!("server.users.{what} is not an address that is safe to ask");
         let address = options.jwks.as_deref().map(|text| address(text).ok_or_else(|| unsafe_address("jwks")));
         address_of_configuration(&options.issuer).ok_or_else(|| unsafe_address("issuer"))?;
         Ok(Self {
@@ -167,7 +168,8 @@ impl Keys {
         if configuration.issuer != self.issuer {
             return Err("the configuration at the issuer's address is another issuer's".to_owned());
         }
-        address(&configuration.jwks_uri).ok_or_else(|| "the configuration names no safe address of keys".to_owned())
+        address(&configuration.jwks_uri)
+            .ok_or_else(|| "the configuration names no safe address of keys".to_owned())
     }
 
     async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, String> {
@@ -204,7 +206,9 @@ fn key(value: serde_json::Value) -> Option<(String, Arc<Key>)> {
     let for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
     let mut algorithms = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => vec![Algorithm::RS256, Algorithm::PS256],
-        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => vec![Algorithm::ES256],
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            vec![Algorithm::ES256]
+        }
         _ => return None,
     };
     if let Some(only) = jwk.common.key_algorithm {
@@ -226,10 +230,9 @@ fn address(text: &str) -> Option<Url> {
     let url: Url = text.parse().ok()?;
     let here = match url.host_str()? {
         "localhost" => true,
-        host => host
-            .trim_matches(['[', ']'])
-            .parse()
-            .is_ok_and(|address: std::net::IpAddr| address.is_loopback()),
+        host => {
+            host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+        }
     };
     (url.scheme() == "https" || (url.scheme() == "http" && here)).then_some(url)
 }
@@ -269,10 +272,14 @@ mod tests {
 
     #[test]
     fn only_https_and_this_machine_are_asked() {
-        for good in ["https://login.example/keys", "http://127.0.0.1:1/k", "http://[::1]/k", "http://localhost:2"] {
+        for good in
+            ["https://login.example/keys", "http://127.0.0.1:1/k", "http://[::1]/k", "http://localhost:2"]
+        {
             assert!(address(good).is_some(), "{good}");
         }
-        for bad in ["http://login.example/keys", "ftp://localhost", "file:///k", "", "http://localhost.example"] {
+        for bad in
+            ["http://login.example/keys", "ftp://localhost", "file:///k", "", "http://localhost.example"]
+        {
             assert!(address(bad).is_none(), "{bad}");
         }
     }

@@ -1,6 +1,10 @@
 //! Runs that somebody waits for: of one partition and of a series, in a user's name and as the application.
 
-use std::{collections::BTreeMap, sync::{Arc, Mutex}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -164,7 +168,8 @@ async fn owners_neither_see_nor_remove_each_others_rows() {
     let mut shown = Vec::new();
     for scope in [Scope::Read, Scope::Admin] {
         let token = stage.world.token(scope.as_str(), &[scope]).await;
-        let runs = answer(stage.world.request(Method::GET, "/api/v1/runs?sync=people").bearer_auth(&token)).await;
+        let runs =
+            answer(stage.world.request(Method::GET, "/api/v1/runs?sync=people").bearer_auth(&token)).await;
         let runs = runs.ok(200);
         assert_eq!(runs["items"].as_array().map(Vec::len), Some(3), "{runs}");
         assert_eq!(runs["items"][0]["sync"], "people");
@@ -199,7 +204,8 @@ async fn a_series_names_what_became_of_each() {
     let totals = ["synced", "fresh", "failed"].map(|name| told[name].as_u64());
     assert_eq!(totals, [Some(1), Some(1), Some(1)], "{told}");
     let results = told["results"].as_array().expect("results");
-    let each: Vec<_> = results.iter().map(|part| (part["params"]["session"].as_str(), part["outcome"].as_str())).collect();
+    let each: Vec<_> =
+        results.iter().map(|part| (part["params"]["session"].as_str(), part["outcome"].as_str())).collect();
     let expected = [(Some(""), Some("failed")), (Some("1"), Some("synced")), (Some("2"), Some("fresh"))];
     assert_eq!(each, expected);
     assert_eq!(results[0]["error"]["code"], "not_fitting", "{told}");
@@ -312,7 +318,8 @@ async fn neither_tokens_nor_values_are_logged_told_or_stored() {
     const VALUE: &str = "hidden-session";
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
     let _logging = tracing::subscriber::set_default(subscriber.finish());
     let stage = Stage::open().await;
     let good = stage.token(ANN);
@@ -320,13 +327,18 @@ async fn neither_tokens_nor_values_are_logged_told_or_stored() {
     claims["secret"] = json!("hidden-claim");
     let expired = stage.key.sign(&claims);
     let mut told = String::new();
-    for (token, body) in [(&good, session(VALUE)), (&good, json!({ "params": { "x": VALUE } })), (&expired, session(VALUE))] {
+    for (token, body) in
+        [(&good, session(VALUE)), (&good, json!({ "params": { "x": VALUE } })), (&expired, session(VALUE))]
+    {
         told += &stage.ask(token, "people", body).await.text;
     }
     let events = stage.world.store.events(&Default::default(), 0, 1000).await.expect("the store");
     told += &format!("{events:?}");
     let logged = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("UTF-8");
-    assert!(logged.contains("run.started") || logged.contains("began"), "the log is that of the run: {logged}");
+    assert!(
+        logged.contains("run.started") || logged.contains("began"),
+        "the log is that of the run: {logged}"
+    );
     let files = std::fs::read(stage.world.directory.path().join("store.db")).expect("the store");
     let files = String::from_utf8_lossy(&files);
     let signature = |token: &str| token.rsplit('.').next().unwrap_or_default().to_owned();

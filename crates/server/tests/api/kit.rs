@@ -149,7 +149,8 @@ impl World {
         let test_clock = Arc::new(TestClock::default());
         let clock: Arc<dyn Clock> = test_clock.clone();
         let systems = Arc::new(Files::new(Arc::clone(&store), Arc::clone(&clock), directory.path()));
-        let (served, receiver) = watch::channel(Arc::new(serving(&systems.registry, made.project.unwrap_or(PROJECT), 1)));
+        let (served, receiver) =
+            watch::channel(Arc::new(serving(&systems.registry, made.project.unwrap_or(PROJECT), 1)));
         let systems: Arc<dyn Systems> = systems;
         let control = Control::new(Arc::clone(&store), Arc::clone(&clock), receiver, Arc::clone(&systems));
         let metrics = Arc::new(Metrics::default());
@@ -188,7 +189,18 @@ impl World {
                 node.run(stop).await;
             });
         }
-        Self { address, store, served, clock: test_clock, control: asked, scheme, client, directory, stop: Some(stop), work }
+        Self {
+            address,
+            store,
+            served,
+            clock: test_clock,
+            control: asked,
+            scheme,
+            client,
+            directory,
+            stop: Some(stop),
+            work,
+        }
     }
 
     /// A request; `path` as it stands behind the address.
@@ -403,19 +415,19 @@ impl Systems for Files {
         table.map(Flow::Load).ok_or(Error::Definition { sync: sync.name.clone(), problems })
     }
 
-    async fn database(
-        &self,
-        connection: &Connection,
-    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
-        self.registry.of(connection)?.database(connection, &self.context).await
-    }
-
     async fn source(
         &self,
         connection: &Connection,
         _: &Caller,
     ) -> Result<Arc<dyn Source>, syncline_connect::Error> {
         self.registry.of(connection)?.source(connection, &self.context).await
+    }
+
+    async fn database(
+        &self,
+        connection: &Connection,
+    ) -> Result<Arc<dyn syncline_connect::Database>, syncline_connect::Error> {
+        self.registry.of(connection)?.database(connection, &self.context).await
     }
 
     async fn statements(

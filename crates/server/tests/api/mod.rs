@@ -6,7 +6,7 @@ mod definitions;
 mod delegated;
 mod describes;
 mod fuzz;
-mod kit;
+pub(crate) mod kit;
 mod lists;
 mod provider;
 mod records;

@@ -15,12 +15,18 @@ async fn a_record_is_told_from_its_source_to_its_row() {
     let story = |key: &str| format!("/api/v1/syncs/projects/records?key={key}");
     let before = world.get(&story("P2")).await.ok(200);
     assert_eq!((&before["key"], &before["source"]["code"]), (&json!(["P2"]), &json!("P2")), "{before}");
-    assert_eq!((&before["mapped"]["outcome"], &before["mapped"]["fields"]["code"]), (&json!("fields"), &json!("P2")));
+    assert_eq!(
+        (&before["mapped"]["outcome"], &before["mapped"]["fields"]["code"]),
+        (&json!("fields"), &json!("P2"))
+    );
     assert_eq!(before["row"], json!(null), "not loaded yet");
     ran(&world, "projects", json!({})).await;
     let after = world.get(&story("P2")).await.ok(200);
     assert_eq!(after["row"]["code"], "P2", "{after}");
-    assert_eq!((&after["ledger"], &after["writes"], &after["link"]), (&json!(null), &json!([]), &json!(null)));
+    assert_eq!(
+        (&after["ledger"], &after["writes"], &after["link"]),
+        (&json!(null), &json!([]), &json!(null))
+    );
     let same = world.get(&story("%5B%22P2%22%5D")).await.ok(200);
     assert_eq!(same["identity"], after["identity"], "a list of one");
 

@@ -40,7 +40,11 @@ impl Signed {
     #[track_caller]
     fn refused(answer: Answer, why: &str) {
         let challenge = answer.header("www-authenticate").map(str::to_owned);
-        assert_eq!(challenge.as_deref(), Some("Bearer realm=\"syncline\", error=\"invalid_token\""), "{answer:?}");
+        assert_eq!(
+            challenge.as_deref(),
+            Some("Bearer realm=\"syncline\", error=\"invalid_token\""),
+            "{answer:?}"
+        );
         let body = answer.problem(401, "user_token_refused");
         assert_eq!(body["detail"], format!("the user's token is refused: {why}"));
         assert_eq!(body["correlation"].as_str().map(str::len), Some(32));
@@ -67,7 +71,10 @@ async fn a_good_token_lets_its_user_in_and_nowhere_else() {
     assert!(asked > 50, "{asked} operations");
     let runs = |sync: &str| signed.world.request(Method::POST, &format!("/api/v1/syncs/{sync}/runs"));
     let whole = answer(runs("people").bearer_auth(&token).json(&json!({}))).await.problem(403, "forbidden");
-    assert_eq!(whole["detail"], "sync \"people\" has no parameters and names no owner: it is not run for a user");
+    assert_eq!(
+        whole["detail"],
+        "sync \"people\" has no parameters and names no owner: it is not run for a user"
+    );
     answer(runs("nobody").bearer_auth(&token).json(&json!({}))).await.problem(404, "not_found");
     assert_eq!(signed.provider.asked(), 1, "keys are fetched once");
 }

@@ -340,8 +340,12 @@ pub(crate) static USERS: Shape = Shape {
     title: "users",
     keys: &[
         required("issuer", Kind::Text, "Who issues their access tokens (`iss`), an address."),
-        required("audience", Kind::Texts, "For whom the tokens are issued (`aud`): this service; one of them.")
-            .also(&["audiences", "aud", "client_id"]),
+        required(
+            "audience",
+            Kind::Texts,
+            "For whom the tokens are issued (`aud`): this service; one of them.",
+        )
+        .also(&["audiences", "aud", "client_id"]),
         optional(
             "jwks",
             Kind::Text,

@@ -74,6 +74,7 @@ mod tests {
         let expected = [
             (1, "first".to_owned(), 1_665_005_203_186_143_274),
             (2, "service".to_owned(), 12_343_211_626_162_585_553),
+            (3, "partition".to_owned(), 8_400_354_409_918_204_749),
             (4, "written".to_owned(), 18_121_607_210_529_529_719),
         ];
         assert_eq!(published, expected);

@@ -29,15 +29,7 @@ pub(super) async fn append(
          FROM unnest($4::bytea[], $5::text[], $6::int[], $7::text[])
            WITH ORDINALITY AS given (identity, kind, stream, record_id, place)
          ORDER BY place",
-        &[
-            &work.tenant,
-            &codec::signed(run)?,
-            &codec::time(at)?,
-            &identities,
-            &kinds,
-            &numbers,
-            &records,
-        ],
+        &[&work.tenant, &codec::signed(run)?, &codec::time(at)?, &identities, &kinds, &numbers, &records],
     )
     .await?;
     Ok(())

@@ -37,7 +37,12 @@ pub(crate) fn searched(search: &EventSearch, (newest, oldest): (u64, u64)) -> st
 }
 
 /// Where a search goes on that looked at `searched`, and found `found` of at most `limit`.
-pub(crate) fn go_on(searched: &std::ops::Range<u64>, oldest: u64, found: &[Event], limit: usize) -> Option<u64> {
+pub(crate) fn go_on(
+    searched: &std::ops::Range<u64>,
+    oldest: u64,
+    found: &[Event],
+    limit: usize,
+) -> Option<u64> {
     let full = found.last().filter(|_| found.len() >= limit).map(|last| last.id);
     Some(full.unwrap_or(searched.start)).filter(|before| *before > oldest)
 }

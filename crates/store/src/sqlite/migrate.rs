@@ -75,6 +75,7 @@ mod tests {
         let expected = [
             (1, "first".to_owned(), 4_736_396_178_675_115_498),
             (2, "service".to_owned(), 9_452_895_326_324_049_285),
+            (3, "partition".to_owned(), 12_995_205_394_441_448_729),
             (4, "written".to_owned(), 2_655_194_663_209_690_698),
         ];
         assert_eq!(published, expected);

@@ -76,7 +76,7 @@ async fn load(bench: &Bench<'_>, part: i64, records: &[super::Record], commit: &
 
 async fn a_listing_of_a_part_removes_only_its_own(kit: &dyn Kit) {
     let rows = [(1, 1, "a"), (1, 2, "b"), (1, 3, "c"), (2, 1, "x"), (2, 9, "y")];
-    let bench = bench(kit, "parted", &rows).await;
+    let bench = bench(kit, "part listed", &rows).await;
     let records = [record(1, Some("a"), 1), record(2, Some("B"), 1), record(4, Some("d"), 1)];
     let outcome = load(&bench, 1, &records, &listed(&bench, &records)).await;
     assert_eq!(outcome, Outcome { created: 1, updated: 1, absent_deleted: 1, ..Outcome::default() });
@@ -90,14 +90,14 @@ async fn a_listing_of_a_part_removes_only_its_own(kit: &dyn Kit) {
     let outcome = load(&bench, 1, &records, &commit).await;
     assert_eq!((outcome.tombstones, outcome.tombstones_deleted), (1, 1));
     assert_eq!(bench.rows().await, ["1 x 2", "2 B 1", "4 d 1", "9 y 2"], "the other 1 stays");
-    let state = fine(bench.database.state("suite#1", &kit.written("parted")).await, "read the state");
+    let state = fine(bench.database.state("suite#1", &kit.written("part listed")).await, "read the state");
     assert_eq!(state.map(|state| state.epoch), Some(2), "each part has a state of its own");
-    let state = fine(bench.database.state("suite#2", &kit.written("parted")).await, "read the state");
+    let state = fine(bench.database.state("suite#2", &kit.written("part listed")).await, "read the state");
     assert_eq!(state, None);
 }
 
 async fn an_empty_listing_empties_the_part(kit: &dyn Kit) {
-    let bench = bench(kit, "emptied", &[(1, 1, "a"), (1, 2, "b"), (2, 1, "x")]).await;
+    let bench = bench(kit, "part emptied", &[(1, 1, "a"), (1, 2, "b"), (2, 1, "x")]).await;
     let outcome = load(&bench, 1, &[], &listed(&bench, &[])).await;
     assert_eq!(outcome, Outcome { absent_deleted: 2, ..Outcome::default() });
     assert_eq!(bench.rows().await, ["1 x 2"]);
@@ -204,7 +204,7 @@ async fn the_whole_table_keeps_parts_out(kit: &dyn Kit) {
 }
 
 async fn a_part_that_is_given_up_leaves_nothing(kit: &dyn Kit) {
-    let bench = bench(kit, "given up", &[(1, 1, "a")]).await;
+    let bench = bench(kit, "part given up", &[(1, 1, "a")]).await;
     fine(open(&bench, 1).await.close().await, "open and close, so that there is a table of states");
     let before = kit.tables().await;
     let records = [record(1, Some("b"), 1), record(2, Some("c"), 1)];
@@ -219,7 +219,7 @@ async fn a_part_that_is_given_up_leaves_nothing(kit: &dyn Kit) {
 }
 
 async fn statements_are_given_values(kit: &dyn Kit) {
-    let bench = bench(kit, "summed", &[(1, 1, "a"), (2, 1, "x")]).await;
+    let bench = bench(kit, "part summed", &[(1, 1, "a"), (2, 1, "x")]).await;
     let records = [record(1, Some("a"), 1)];
     let (table, name, n) = (bench.quoted(), bench.q("name"), bench.q("n"));
     let params = BTreeMap::from([

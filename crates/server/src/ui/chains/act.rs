@@ -96,7 +96,11 @@ pub(super) async fn ask_resume(
         frame: frame(&ui, &visitor, "Resume", &run.chain).await?,
         question: format!("Resume run {} of {}?", run.id, run.chain),
         means: vec![
-            format!("{} begun again: {}.", some(steps.len() as u64, "step is", "steps are"), steps.join(", ")),
+            format!(
+                "{} begun again: {}.",
+                some(steps.len() as u64, "step is", "steps are"),
+                steps.join(", ")
+            ),
             "What succeeded stays as it is. The same record of the run goes on.".to_owned(),
         ],
         action: format!("/chain-runs/{}/resume", run.id),

@@ -107,8 +107,7 @@ pub(crate) fn graph(chain: &Chain, state: impl Fn(&Step) -> (Mark, Option<String
 }
 
 fn lines(steps: &[Step], boxes: &[Box]) -> Vec<String> {
-    let places: BTreeMap<&str, &Box> =
-        steps.iter().map(|step| step.name.as_str()).zip(boxes).collect();
+    let places: BTreeMap<&str, &Box> = steps.iter().map(|step| step.name.as_str()).zip(boxes).collect();
     let to = |from: &Box, to: &Box| {
         let (x1, y1) = (from.x + BOX.0, from.y + BOX.1 / 2);
         let (x2, y2) = (to.x, to.y + BOX.1 / 2);
@@ -125,7 +124,8 @@ fn words(steps: &[Step], tiers: &[usize], boxes: &[Box]) -> String {
     let last = tiers.iter().max().copied().unwrap_or(0);
     let tier = |tier: usize| {
         let here = steps.iter().zip(tiers).zip(boxes).filter(|((_, of), _)| **of == tier);
-        let named: Vec<String> = here.map(|((step, _), b)| format!("{} {}", step.name, b.mark.word)).collect();
+        let named: Vec<String> =
+            here.map(|((step, _), b)| format!("{} {}", step.name, b.mark.word)).collect();
         format!("tier {}: {}", tier + 1, named.join(", "))
     };
     (0..=last).map(tier).collect::<Vec<_>>().join("; ")
@@ -153,7 +153,10 @@ mod tests {
             required: true,
             requires: Vec::new(),
             timeout: Duration::from_secs(1),
-            kind: StepKind::Check(Requirement::Synced { sync: "s".to_owned(), within: Duration::from_secs(1) }),
+            kind: StepKind::Check(Requirement::Synced {
+                sync: "s".to_owned(),
+                within: Duration::from_secs(1),
+            }),
         }
     }
 

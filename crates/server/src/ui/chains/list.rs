@@ -81,14 +81,17 @@ fn headline(well: usize, all: usize) -> String {
         (1, 0) => "The one chain is well.".to_owned(),
         (_, 0) => format!("All {} chains are well.", number(all)),
         (_, 1) => format!("{} of {} chains are well; 1 needs you.", number(well), number(all)),
-        (_, rest) => format!("{} of {} chains are well; {} need you.", number(well), number(all), number(rest)),
+        (_, rest) => {
+            format!("{} of {} chains are well; {} need you.", number(well), number(all), number(rest))
+        }
     }
 }
 
 fn row(standing: &Standing, chain: &Chain, last: Option<&ChainRun>, now: Timestamp) -> Row {
     let subject = Subject::chain(chain.name.clone());
     let health = standing.health(&subject);
-    let schedules: Vec<String> = chain.schedules.iter().map(syncline_core::schedule::Schedule::label).collect();
+    let schedules: Vec<String> =
+        chain.schedules.iter().map(syncline_core::schedule::Schedule::label).collect();
     let shown = |run: &ChainRun| Last {
         mark: mark_of_run(run.status),
         at: When::of(run.finished_at.unwrap_or(run.started_at), now),

@@ -243,7 +243,8 @@ pub(super) async fn show(
 ) -> Shown<ChainPage> {
     let standing = ui.api.standing().await?;
     let chain = chain(&standing.served.project, &name)?;
-    let frame = ui.frame(&visitor, Tab::Chains, &name).await?.crumb("Chains", "/chains").done(asked.get("done"));
+    let frame =
+        ui.frame(&visitor, Tab::Chains, &name).await?.crumb("Chains", "/chains").done(asked.get("done"));
     let subject = Subject::chain(name.clone());
     let at = ui.api.clock.now();
     let run = run_of(&ui, chain, &asked).await?;
@@ -253,7 +254,8 @@ pub(super) async fn show(
     let mut runs = ui.api.store.chain_runs(&filter, RUNS + 1).await?;
     let more = runs.len() > RUNS;
     runs.truncate(RUNS);
-    let older = runs.last().filter(|_| more).map(|last| format!("/chains/{}?before={}", part(&name), last.id));
+    let older =
+        runs.last().filter(|_| more).map(|last| format!("/chains/{}?before={}", part(&name), last.id));
     let upcoming = ui.api.control.next_instants(&subject, INSTANTS).await?;
     Ok(Page(ChainPage {
         frame,
@@ -294,7 +296,7 @@ mod tests {
     fn step(name: &str, needs: &[&str]) -> Step {
         let call = HttpCall {
             method: "GET".to_owned(),
-            url: "https://example.com/?key=hidden".to_owned(),
+            url: "https://example.com/?key=s3cret".to_owned(),
             headers: Vec::new(),
             body: None,
             expect: Vec::new(),
@@ -350,7 +352,7 @@ mod tests {
         let words: Vec<_> = now.steps.iter().map(|step| (step.mark.word, step.took.as_deref())).collect();
         assert_eq!(words, [("succeeded", Some("4.0 s")), ("failed", Some("12 s")), ("not run", None)]);
         let html = now.render().unwrap();
-        assert!(!html.contains("hidden") && !html.contains("<b>502"), "{html}");
+        assert!(!html.contains("s3cret") && !html.contains("<b>502"), "{html}");
         assert!(html.contains("tier 1: one succeeded, new not run; tier 2: two failed"), "{html}");
     }
 }

@@ -9,7 +9,8 @@ use super::{
     world::{at, projects, refused},
 };
 use crate::service::{
-    AlertState, Definition, DefinitionKind, EventFilter, EventSearch, NewDefinition, NewEvent, NewToken, Subject, Token,
+    AlertState, Definition, DefinitionKind, EventFilter, EventSearch, NewDefinition, NewEvent, NewToken,
+    Subject, Token,
 };
 
 /// A definition of a sync; without a body, its removal.
