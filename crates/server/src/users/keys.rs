@@ -110,11 +110,14 @@ impl Keys {
     /// The provider cannot be asked; a sentence for the log.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Arc<Key>>, String> {
         let unknown = || Err("the keys could not be fetched; it is tried again soon".to_owned());
-        match self.look(name) {
+        let seen = self.look(name);
+        // while somebody fetches them, what is not known now may be known in a moment
+        let settled = self.fetching.try_lock().is_ok();
+        match seen {
             Look::Found(key) => return Ok(Some(key)),
-            Look::None => return Ok(None),
-            Look::Unknown => return unknown(),
-            Look::Fetch => {}
+            Look::None if settled => return Ok(None),
+            Look::Unknown if settled => return unknown(),
+            Look::None | Look::Unknown | Look::Fetch => {}
         }
         let _alone = self.fetching.lock().await;
         // somebody may have fetched them meanwhile
