@@ -54,8 +54,9 @@ impl House {
         control(&self.sim, "POST", path, body)
     }
 
-    pub(super) fn counters(&self) -> Json {
-        control(&self.sim, "GET", "counters", &Json::Null)
+    /// Requests that Graph has had.
+    pub(super) fn requests(&self) -> Option<u64> {
+        control(&self.sim, "GET", "counters", &Json::Null)["requests"].as_u64()
     }
 
     /// Makes operations of a kind fail in a way: all of them from the `after`th on.
