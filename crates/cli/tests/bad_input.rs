@@ -99,19 +99,6 @@ fn unknown_connections() {
 }
 
 #[test]
-fn a_destination_that_is_read_from() {
-    offline(
-        "from: { connection: erp,",
-        "from: { connection: intranet,",
-        r#"syncline.yaml:13:25: error: syncs.projects.from.connection "intranet" is of type sharepoint, which cannot be read from; connections that can be read from: erp
-   13 |     from: { connection: intranet, table: projects, key: [code] }
-      |                         ^
-1 error (nothing was connected to)
-"#,
-    );
-}
-
-#[test]
 fn every_problem_at_once_in_the_order_of_the_file() {
     let place = Place::empty();
     place.write(

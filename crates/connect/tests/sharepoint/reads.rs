@@ -484,7 +484,7 @@ async fn a_mirror_agrees_with_its_list() {
                         1 => Fault::TruncatedBody,
                         2 => Fault::ResetBeforeApply,
                         3 => Fault::Status { status: 410, applied: Applied::Before },
-                        _ => Fault::Status { status: 503, applied: Applied::Before },
+                        _ => Fault::Unavailable { retry_after: Some("0.01".into()) },
                     };
                     let kind = if random.bool() { OpKind::Delta } else { OpKind::List };
                     let when = FaultWhen { after: random.u64(..3), count: Some(1), probability: None };
