@@ -135,17 +135,17 @@ impl Browser {
         text.as_str().unwrap_or_else(|| panic!("{css} is not on {}", self.path())).to_owned()
     }
 
-    /// Insists that the page says this.
+    /// Waits until the page says this: after a form was sent, or by itself.
     #[track_caller]
     pub(crate) fn says(&self, words: &str) {
-        let text = self.text("body");
-        assert!(text.contains(words), "{words:?} is not on {}:\n{text}", self.path());
+        until(&format!("the page says {words:?}"), || self.shown().contains(words));
     }
 
-    /// Waits until the page says this, without being loaded again.
-    #[track_caller]
-    pub(crate) fn until_says(&self, words: &str) {
-        until(&format!("{} says {words:?}", self.path()), || self.text("body").contains(words));
+    /// What the page shows; nothing while there is none yet.
+    fn shown(&self) -> String {
+        let script = "return document.body ? document.body.innerText : ''";
+        let text = self.runtime.block_on(self.client.execute(script, Vec::new()));
+        text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     /// Clicks the first element, and waits for the page that it leads to.
