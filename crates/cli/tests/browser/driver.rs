@@ -114,11 +114,11 @@ impl Browser {
         url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
     }
 
-    /// The first element, which must be there.
+    /// The first element, as soon as it is there.
     #[track_caller]
     pub(crate) fn find(&self, css: &str) -> Element {
         self.runtime
-            .block_on(self.client.find(Locator::Css(css)))
+            .block_on(self.client.wait().at_most(LOAD).for_element(Locator::Css(css)))
             .unwrap_or_else(|error| panic!("{css} on {}: {error}\n{}", self.path(), self.text("body")))
     }
 
@@ -158,7 +158,8 @@ impl Browser {
     #[track_caller]
     pub(crate) fn press(&self, words: &str) {
         let path = format!("//*[self::a or self::button][normalize-space()={words:?}]");
-        let found = self.runtime.block_on(self.client.find(Locator::XPath(&path)));
+        let found =
+            self.runtime.block_on(self.client.wait().at_most(LOAD).for_element(Locator::XPath(&path)));
         let found = found.unwrap_or_else(|error| {
             panic!("nothing to press says {words:?} on {}: {error}\n{}", self.path(), self.text("body"))
         });
