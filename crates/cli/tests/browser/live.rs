@@ -38,7 +38,7 @@ fn a_chain_is_followed_from_waiting_to_its_end() {
     browser.says("It has not run yet.");
     let asked = world.ask("/api/v1/chains/nightly/runs");
     browser.reload();
-    browser.until_says("5 of 6 steps done");
+    browser.until_says("4 of 6 steps done");
     world.place.world().set_latency(Duration::ZERO);
     browser.until_says("partial");
     world.until_done(&asked);
