@@ -8,3 +8,4 @@ mod definitions;
 pub(crate) mod kit;
 mod ops;
 mod survive;
+mod users;
