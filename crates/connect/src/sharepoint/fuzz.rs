@@ -24,6 +24,7 @@ use crate::{
     Error,
     destination::{Listed, Operation, OperationKind, Record},
     error::Kind,
+    fuzzing,
     graph::{
         client::Answer,
         errors::{Acts, Doing, Refusal},
@@ -32,9 +33,6 @@ use crate::{
         throttle::Signals,
     },
 };
-
-#[path = "../../../core/tests/fuzzing.rs"]
-mod fuzzing;
 
 /// In the texts of token answers; must be in no error.
 const CANARY: &str = "c4n4ry";
