@@ -118,7 +118,14 @@ struct Past {
 }
 
 /// The changing part from facts. `stay`: the run was chosen, and a newer one does not take its place.
-fn view_now(chain: &Chain, run: Option<&ChainRun>, stay: bool, waits: bool, may_run: bool, now: Timestamp) -> Now {
+fn view_now(
+    chain: &Chain,
+    run: Option<&ChainRun>,
+    stay: bool,
+    waits: bool,
+    may_run: bool,
+    now: Timestamp,
+) -> Now {
     let record = |step: &Step| run.and_then(|run| run.steps.iter().find(|record| record.step == step.name));
     let state = |step: &Step| match record(step) {
         Some(record) => (mark_of_step(record.status), took(record, now).map(span)),
@@ -248,7 +255,14 @@ pub(super) async fn show(
     let subject = Subject::chain(name.clone());
     let at = ui.api.clock.now();
     let run = run_of(&ui, chain, &asked).await?;
-    let now = view_now(chain, run.as_ref(), asked.get("run").is_some(), waits(&ui, chain).await?, frame.may_run, at);
+    let now = view_now(
+        chain,
+        run.as_ref(),
+        asked.get("run").is_some(),
+        waits(&ui, chain).await?,
+        frame.may_run,
+        at,
+    );
     let before = asked.get("before").and_then(|before| before.parse().ok());
     let filter = ChainFilter { chain: Some(name.clone()), status: None, before };
     let mut runs = ui.api.store.chain_runs(&filter, RUNS + 1).await?;
