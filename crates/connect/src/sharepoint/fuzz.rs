@@ -199,7 +199,7 @@ fn check_batch(body: &[u8]) {
 
 /// The same page as one of changes: what it leads to can be put into a batch, whatever it holds.
 fn check_changes(body: &[u8]) {
-    let list = Stream { fields: fields().to_vec(), ..Stream::default() };
+    let list = Stream { fields: fields(), ..Stream::default() };
     let mut wanted: Vec<String> = list.fields.iter().map(|f| f.name.clone()).collect();
     wanted.extend(["id", "created_at", "modified_at", "etag", "web_url"].map(str::to_owned));
     let shape = Shape::of(&list, &wanted, None).unwrap();
