@@ -59,7 +59,7 @@ pub fn placeholders(sql: &str, syntax: Syntax) -> Vec<Placeholder<'_>> {
 
 /// A statement with the database's own mark for each placeholder, and the names that they stand for, in order. `mark` is given
 /// the place, from 1.
-pub fn rendered<'s>(sql: &'s str, syntax: Syntax, mark: impl Fn(usize) -> String) -> (String, Vec<&'s str>) {
+pub fn rendered(sql: &str, syntax: Syntax, mark: impl Fn(usize) -> String) -> (String, Vec<&str>) {
     let (mut text, mut names, mut from) = (String::with_capacity(sql.len()), Vec::new(), 0);
     for placeholder in placeholders(sql, syntax) {
         names.push(placeholder.name);

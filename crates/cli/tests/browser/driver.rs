@@ -114,11 +114,11 @@ impl Browser {
         url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
     }
 
-    /// The first element, which must be there.
+    /// The first element, as soon as it is there.
     #[track_caller]
     pub(crate) fn find(&self, css: &str) -> Element {
         self.runtime
-            .block_on(self.client.find(Locator::Css(css)))
+            .block_on(self.client.wait().at_most(LOAD).for_element(Locator::Css(css)))
             .unwrap_or_else(|error| panic!("{css} on {}: {error}\n{}", self.path(), self.text("body")))
     }
 
@@ -135,17 +135,17 @@ impl Browser {
         text.as_str().unwrap_or_else(|| panic!("{css} is not on {}", self.path())).to_owned()
     }
 
-    /// Insists that the page says this.
+    /// Waits until the page says this: after a form was sent, or by itself.
     #[track_caller]
     pub(crate) fn says(&self, words: &str) {
-        let text = self.text("body");
-        assert!(text.contains(words), "{words:?} is not on {}:\n{text}", self.path());
+        until(&format!("the page says {words:?}"), || self.shown().contains(words));
     }
 
-    /// Waits until the page says this, without being loaded again.
-    #[track_caller]
-    pub(crate) fn until_says(&self, words: &str) {
-        until(&format!("{} says {words:?}", self.path()), || self.text("body").contains(words));
+    /// What the page shows; nothing while there is none yet.
+    fn shown(&self) -> String {
+        let script = "return document.body ? document.body.innerText : ''";
+        let text = self.runtime.block_on(self.client.execute(script, Vec::new()));
+        text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     /// Clicks the first element, and waits for the page that it leads to.
@@ -158,7 +158,8 @@ impl Browser {
     #[track_caller]
     pub(crate) fn press(&self, words: &str) {
         let path = format!("//*[self::a or self::button][normalize-space()={words:?}]");
-        let found = self.runtime.block_on(self.client.find(Locator::XPath(&path)));
+        let found =
+            self.runtime.block_on(self.client.wait().at_most(LOAD).for_element(Locator::XPath(&path)));
         let found = found.unwrap_or_else(|error| {
             panic!("nothing to press says {words:?} on {}: {error}\n{}", self.path(), self.text("body"))
         });

@@ -38,7 +38,7 @@ fn every_page_is_for_everybody() {
     let browser = Browser::start(world.address());
     browser.open("/syncs/projects/plan");
     browser.press("Make a plan");
-    browser.until_says("Run exactly this plan");
+    browser.says("Run exactly this plan");
     let screens = screens();
     for (path, name) in PAGES {
         for scheme in Scheme::BOTH {

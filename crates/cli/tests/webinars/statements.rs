@@ -1,5 +1,7 @@
 //! The example's own statements on both databases, without the rest of a run.
 
+use std::path::Path;
+
 use granit_parser::{Event, Parser};
 use rusqlite::types::Value;
 
@@ -39,8 +41,9 @@ impl Database {
         Some(Self::Postgres(database, after("syncline.yaml")))
     }
 
-    pub(super) fn sqlite() -> Self {
-        let database = rusqlite::Connection::open_in_memory().unwrap();
+    /// In this file.
+    pub(super) fn sqlite(file: &Path) -> Self {
+        let database = rusqlite::Connection::open(file).unwrap();
         database.execute_batch(&read("schema-sqlite.sql")).unwrap();
         Self::Sqlite(database, after("syncline-sqlite.yaml"))
     }

@@ -150,7 +150,7 @@ async fn show(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, aske
         .filter(|summary| summary.held > 0)
         .map(|summary| (summary.sync.as_str(), summary.held))
         .collect();
-    let total = (waiting.values().sum(), waiting.len());
+    let (mut seen, mut unseen): (u64, u64) = (0, waiting.values().sum());
     let only = asked.get("sync").map(str::to_owned);
     let (syncs, rows) = match &only {
         Some(sync) => (vec![sync.as_str()], ROWS),
@@ -160,15 +160,22 @@ async fn show(State(ui): State<Ui>, Extension(visitor): Extension<Visitor>, aske
     for sync in syncs {
         let first = ui.api.store.held(Some(sync), rows).await?;
         let approved = ui.api.store.approval(sync).await?;
-        // the board is a moment old
-        let total = waiting.get(sync).copied().unwrap_or_default().max(first.len() as u64);
+        // the board is a moment old: it counts only what is not listed here
+        let listed = first.len() as u64;
+        let counted = waiting.get(sync).copied().unwrap_or_default();
+        let total = if first.len() < rows { listed } else { counted.max(listed) };
+        seen += total;
+        unseen -= counted;
         let identities: Vec<Identity> = first.iter().map(|held| held.identity).collect();
         let details = ui.api.store.details(sync, &identities).await?;
         let keys = details.into_iter().map(|details| details.map(|details| key_text(&details.key)));
         let first = first.into_iter().zip(keys).collect::<Vec<_>>();
         facts.push(Facts { sync: sync.to_owned(), total, first, approved });
     }
+    let listed = facts.len();
     facts.retain(|facts| facts.total > 0);
+    let others = waiting.len().saturating_sub(listed);
+    let total = (seen + unseen, facts.len() + others);
     Ok(Page(view(frame, facts, only, total, standing.at)))
 }
 

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use jiff::Timestamp;
-use syncline_core::{counts::Counts, run::Status};
+use syncline_core::{counts::Counts, partition::Partition, run::Status};
 use syncline_engine::service::Progress;
 use syncline_store::{
     Parked, Run,
@@ -228,7 +228,7 @@ fn view(frame: Frame, facts: &Facts<'_>) -> RunPage {
     };
     RunPage {
         id: run.id,
-        sync: Link { text: run.sync.clone(), href: address(&run.sync) },
+        sync: Link { text: run.sync.clone(), href: address(Partition::sync_of(&run.sync)) },
         open: !run.status.is_final(),
         may_retry: frame.may_run && run.status.is_final() && run.status != Status::Succeeded,
         part: RunPart::of(run, live, now),
@@ -270,8 +270,10 @@ async fn show(
 ) -> Shown<RunPage> {
     let run = ui.run(&id).await?;
     let frame = ui.frame(&visitor, Tab::Overview, &format!("Run {id}")).await?;
-    let frame =
-        frame.crumb("Overview", "/").crumb(run.sync.clone(), address(&run.sync)).done(asked.get("done"));
+    let frame = frame
+        .crumb("Overview", "/")
+        .crumb(run.sync.clone(), address(Partition::sync_of(&run.sync)))
+        .done(asked.get("done"));
     let parked = match run.counts.parked + run.counts.conflicted {
         0 => Vec::new(),
         _ => ui.api.store.parked(Some(&run.sync), None, PARKED).await?,
@@ -296,7 +298,7 @@ async fn asking(ui: &Ui, visitor: &Visitor, id: &str, verb: &'static str) -> Res
     Ok(Confirm {
         frame: frame
             .crumb("Overview", "/")
-            .crumb(run.sync.clone(), address(&run.sync))
+            .crumb(run.sync.clone(), address(Partition::sync_of(&run.sync)))
             .crumb(format!("Run {id}"), at.clone()),
         question: format!("{verb} run {id} of {}?", run.sync),
         means: Vec::new(),
@@ -332,7 +334,7 @@ async fn retry(
     let run = ui.run(&id).await?;
     let enqueued = ui.api.control.retry_failed(run.id, None, &visitor.caller.name).await?;
     occurrences::asked_for(enqueued)?;
-    Ok(flash::back(&headers, &address(&run.sync), Done::Retried))
+    Ok(flash::back(&headers, &address(Partition::sync_of(&run.sync)), Done::Retried))
 }
 
 async fn ask_cancel(

@@ -15,7 +15,7 @@ use syncline_core::{
 use syncline_engine::service::control::Upcoming;
 use syncline_store::{
     Run,
-    service::{RunFilter, Subject, Summary},
+    service::{Occurrence, OccurrenceFilter, RunFilter, Subject, Summary},
 };
 
 use super::{
@@ -36,6 +36,8 @@ const RUNS: usize = 25;
 const CHARTED: usize = 30;
 /// Instants of a schedule.
 const INSTANTS: usize = 5;
+/// Occurrences among which the newest one that ended is looked for.
+const NEWEST: usize = 5;
 /// Findings of a verification that are listed.
 const FINDINGS: usize = 20;
 /// Fields of a mapping that are listed.
@@ -64,6 +66,8 @@ struct SyncPage {
     conflicts: String,
     cursor: String,
     paused: bool,
+    /// Why the newest thing that was asked of it never became a run.
+    refused: Option<(When, String)>,
     picture: Picture,
     fields: Vec<FieldRow>,
     more_fields: usize,
@@ -148,10 +152,12 @@ struct Facts<'a> {
     runs: Vec<Run>,
     status: Option<Status>,
     drift: Option<DriftShown>,
+    /// The newest thing that was asked of it and is over.
+    newest: Option<&'a Occurrence>,
 }
 
 fn view(frame: Frame, facts: Facts<'_>) -> SyncPage {
-    let Facts { sync, standing, upcoming, recent, runs, status, drift } = facts;
+    let Facts { sync, standing, upcoming, recent, runs, status, drift, newest } = facts;
     let now = standing.at;
     let health = standing.health(&Subject::sync(sync.name.clone()));
     let summary = standing.summaries.get(&sync.name);
@@ -170,6 +176,7 @@ fn view(frame: Frame, facts: Facts<'_>) -> SyncPage {
         conflicts: number(|s| s.conflicted),
         cursor: cursor(sync, summary),
         paused: upcoming.iter().any(|schedule| schedule.paused_at.is_some()),
+        refused: newest.and_then(|occurrence| refused(occurrence, now)),
         picture: picture(sync),
         fields: sync.fields.iter().take(FIELDS).map(field).collect(),
         more_fields: sync.fields.len().saturating_sub(FIELDS),
@@ -180,6 +187,13 @@ fn view(frame: Frame, facts: Facts<'_>) -> SyncPage {
         drift: drift.map(|drift| found(&drift, now)),
         name: sync.name.clone(),
     }
+}
+
+/// Why an occurrence never became a run, and when that was found out.
+fn refused(occurrence: &Occurrence, now: Timestamp) -> Option<(When, String)> {
+    let (_, message) = occurrence.error.as_ref().filter(|_| occurrence.run.is_none())?;
+    let at = occurrence.finished_at.unwrap_or(occurrence.asked.due_at);
+    Some((When::of(at, now), message.clone()))
 }
 
 /// Where a sync is shown.
@@ -357,9 +371,18 @@ async fn show(
     let recent = ui.api.store.page_runs(&filter(None, None), CHARTED).await?;
     let runs = ui.api.store.page_runs(&filter(status, before), RUNS + 1).await?;
     let upcoming = ui.api.control.next_instants(&Subject::sync(name.clone()), INSTANTS).await?;
-    let drift = ui.api.last_verification(&name);
-    let facts =
-        Facts { sync: &sync, standing: &standing, upcoming: &upcoming, recent: &recent, runs, status, drift };
+    let asked_of = OccurrenceFilter { subject: Some(Subject::sync(name.clone())), ..Default::default() };
+    let newest = ui.api.store.occurrences(&asked_of, NEWEST).await?;
+    let facts = Facts {
+        sync: &sync,
+        standing: &standing,
+        upcoming: &upcoming,
+        recent: &recent,
+        runs,
+        status,
+        drift: ui.api.last_verification(&name),
+        newest: newest.iter().find(|occurrence| occurrence.finished_at.is_some()),
+    };
     Ok(Page(view(frame, facts)))
 }
 

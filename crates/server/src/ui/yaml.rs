@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use syncline_core::{
     schedule::{Misfire, Overlap, Schedule},
-    sync::{DeletePolicy, Detect, Direction, KeyColumns, Mode, OnEdit, Origin, Sync},
+    sync::{
+        As, DeletePolicy, Detect, Direction, KeyColumns, Mode, OnEdit, Origin, SchemaPolicy, Sync,
+        TableOptions,
+    },
 };
 
 /// The sync under its name, as in the section `syncs`.
@@ -31,6 +34,20 @@ pub(crate) fn of_sync(sync: &Sync) -> String {
             );
         }
     }
+    if !sync.params.is_empty() {
+        out.pair(1, "params", &list(&sync.params));
+    }
+    if let Some(fresh) = sync.fresh {
+        out.pair(1, "fresh", &format!("{}s", fresh.as_secs()));
+    }
+    if let Some(each) = &sync.each {
+        out.line(1, "each:");
+        out.pair(2, "connection", &scalar(&each.connection));
+        out.text(2, "query", &each.query);
+        if !each.params.is_empty() {
+            out.pair(2, "params", &list(&each.params));
+        }
+    }
     if !sync.schedules.is_empty() {
         out.line(1, "schedule:");
         for schedule in &sync.schedules {
@@ -53,13 +70,21 @@ fn ends(out: &mut Writer, sync: &Sync) {
         KeyColumns::PrimaryKey => {}
         KeyColumns::UniqueConstraint(name) => out.line(2, &format!("key: {{ unique: {} }}", scalar(name))),
         KeyColumns::Columns(columns) => out.pair(2, "key", &list(columns)),
-        KeyColumns::Hashed(columns) => out.line(2, &format!("key: {{ hash: {} }}", list(columns))),
+        KeyColumns::Hashed(columns) => out.line(2, &format!("key: {{ hashed: {} }}", list(columns))),
     }
     if let Some(cursor) = &from.cursor {
         out.pair(2, "cursor", &scalar(cursor));
     }
-    if let Some(tombstone) = &from.tombstone {
-        out.pair(2, "tombstone", &scalar(tombstone));
+    if !from.lag.is_zero() {
+        out.pair(2, "lag", &format!("{}s", from.lag.as_secs()));
+    }
+    match &from.tombstone {
+        None => {}
+        Some(column) if from.tombstone_values.is_empty() => out.pair(2, "tombstone", &scalar(column)),
+        Some(column) => {
+            let values = list(&from.tombstone_values);
+            out.line(2, &format!("tombstone: {{ column: {}, values: {values} }}", scalar(column)));
+        }
     }
     if let Some(filter) = &from.filter {
         out.pair(2, "filter", &quoted(filter.text()));
@@ -67,6 +92,38 @@ fn ends(out: &mut Writer, sync: &Sync) {
     out.line(1, "to:");
     out.pair(2, "connection", &scalar(&sync.to.connection));
     out.pair(2, "stream", &scalar(&sync.to.stream));
+    table(out, &sync.to.table);
+}
+
+/// What is only said of tables.
+fn table(out: &mut Writer, table: &TableOptions) {
+    if table.schema == SchemaPolicy::Freeze {
+        out.pair(2, "schema", "freeze");
+    }
+    let lists = [("match", &table.match_on), ("update", &table.update), ("insert", &table.insert)];
+    for (key, columns) in lists {
+        if let Some(columns) = columns {
+            out.pair(2, key, &list(columns));
+        }
+    }
+    if let Some(condition) = &table.update_when {
+        out.pair(2, "update_when", &quoted(condition));
+    }
+    if !table.partition.is_empty() {
+        let pairs = table.partition.iter();
+        let pairs: Vec<String> =
+            pairs.map(|(c, param)| format!("{}: {}", scalar(c), scalar(param))).collect();
+        out.line(2, &format!("partition: {{ {} }}", pairs.join(", ")));
+    }
+    if !table.after.is_empty() {
+        out.line(2, "after:");
+        for statement in &table.after {
+            out.line(3, &format!("- {}", quoted(statement)));
+        }
+    }
+    if let Some(parallel) = table.parallel {
+        out.pair(2, "parallel", &parallel.to_string());
+    }
 }
 
 fn deletes(out: &mut Writer, sync: &Sync) {
@@ -106,6 +163,9 @@ fn fields(out: &mut Writer, sync: &Sync) {
             Direction::Push => {}
             Direction::Both => line.push_str(", direction: both"),
             Direction::Pull => line.push_str(", direction: pull"),
+        }
+        if field.kind == Some(As::Hyperlink) {
+            line.push_str(", as: hyperlink");
         }
         if field.required {
             line.push_str(", required: true");

