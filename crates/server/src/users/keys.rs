@@ -110,12 +110,10 @@ impl Keys {
     /// The provider cannot be asked; a sentence for the log.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Arc<Key>>, String> {
         let unknown = || Err("the keys could not be fetched; it is tried again soon".to_owned());
-        match self.look(name) {
-            Look::Found(key) => return Ok(Some(key)),
-            Look::None => return Ok(None),
-            Look::Unknown => return unknown(),
-            Look::Fetch => {}
+        if let Look::Found(key) = self.look(name) {
+            return Ok(Some(key));
         }
+        // whoever fetches is waited for, whatever is known till then
         let _alone = self.fetching.lock().await;
         // somebody may have fetched them meanwhile
         if matches!(self.look(name), Look::Fetch) {
