@@ -54,6 +54,7 @@ impl Postgres {
         let runtime = runtime();
         let client = runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+            #[expect(clippy::disallowed_methods, reason = "it ends with the session's runtime")]
             tokio::spawn(connection);
             client
         });

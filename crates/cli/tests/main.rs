@@ -16,6 +16,7 @@ mod kit;
 mod loads;
 mod outputs;
 mod partner_training;
+mod pull;
 mod repo;
 mod schedules;
 mod serve;

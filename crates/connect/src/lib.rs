@@ -32,3 +32,8 @@ pub use destination::Destination;
 pub use error::Error;
 pub use source::Source;
 pub use statements::Statements;
+
+/// Damaged input, shared by the fuzz tests of the connectors.
+#[cfg(test)]
+#[path = "../../core/tests/fuzzing.rs"]
+mod fuzzing;

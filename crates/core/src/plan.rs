@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(both.len(), 64);
         let others = [
             word(&[one.clone(), record("b", 3)], &[2]),
-            word(&[one.clone()], &[2]),
+            word(std::slice::from_ref(&one), &[2]),
             word(&[one.clone(), two.clone(), two.clone()], &[2]),
             word(&[one, two], &[3]),
         ];

@@ -198,21 +198,21 @@ impl Browser {
     /// Gives the page this size in CSS pixels.
     pub(crate) fn size(&self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics);
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
     /// Says which colours the reader prefers.
     pub(crate) fn prefer(&self, scheme: Scheme) {
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme.as_str() });
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
     /// Lets pages run scripts, or not.
     pub(crate) fn scripts(&self, allowed: bool) {
-        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": !allowed }));
+        self.devtools("Emulation.setScriptExecutionDisabled", &json!({ "value": !allowed }));
     }
 
-    fn devtools(&self, command: &str, parameters: Json) -> Json {
+    fn devtools(&self, command: &str, parameters: &Json) -> Json {
         self.ask(Ask { path: "goog/cdp/execute", body: json!({ "cmd": command, "params": parameters }) })
     }
 

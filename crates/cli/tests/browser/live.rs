@@ -32,7 +32,8 @@ fn a_run_is_followed_through_reload_and_reconnect() {
 #[test]
 fn a_chain_is_followed_from_waiting_to_its_end() {
     let world = World::fresh();
-    world.place.world().set_latency(Duration::from_millis(1500));
+    // The step that pushes makes several requests: it is there to be seen until we let it go on.
+    world.place.world().set_latency(Duration::from_secs(5));
     let browser = Browser::start(world.address());
     browser.open("/chains/nightly");
     browser.says("It has not run yet.");

@@ -9,13 +9,14 @@ use std::{
 use serde_json::{Value as Json, json};
 use syncline_sim::Options;
 
-use super::{ANN, TENANT, read, session, webinar};
+use super::{TENANT, read, session, webinar};
 use crate::{databases::Postgres, kit::Place, serve::kit::Service};
 
 const CLIENT: &str = "11111111-2222-4333-8444-555555555502";
 
 pub(super) struct House {
-    pub(super) place: Place,
+    /// Its directory and the simulator, which go with it.
+    _place: Place,
     pub(super) database: Postgres,
     pub(super) service: Service,
     sim: String,
@@ -46,7 +47,7 @@ impl House {
         place.write("syncline.yaml", change(read("syncline.yaml")));
         seed(&sim);
         let service = Service::start(&place, "one", &[]);
-        Some(Self { place, database, service, sim })
+        Some(Self { _place: place, database, service, sim })
     }
 
     /// Changes what the simulated tenant holds or does.
@@ -54,8 +55,9 @@ impl House {
         control(&self.sim, "POST", path, body)
     }
 
-    pub(super) fn counters(&self) -> Json {
-        control(&self.sim, "GET", "counters", &Json::Null)
+    /// Requests that Graph has had.
+    pub(super) fn requests(&self) -> Option<u64> {
+        control(&self.sim, "GET", "counters", &Json::Null)["requests"].as_u64()
     }
 
     /// Makes operations of a kind fail in a way: all of them from the `after`th on.

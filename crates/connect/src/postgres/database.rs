@@ -321,6 +321,10 @@ impl Server for Postgres {
     }
 
     async fn staged(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {
+        if stage.in_session {
+            // Of the rows of one partition the planner expects few, and would look each up in the whole staging table.
+            link.session().batch("SET enable_nestloop = off").await?;
+        }
         // The planner knows the staging table's size by itself; of its columns only the key matters for a join.
         let key: Vec<_> = stage.shape.key.iter().map(|k| POSTGRES.quote(k)).collect();
         if key.is_empty() {
@@ -367,6 +371,10 @@ impl Server for Postgres {
 
     async fn swap(&self, link: &mut Connected, stage: &Stage<'_>) -> Result<(), Error> {
         swap::swap(link.session(), stage).await
+    }
+
+    async fn merged(&self, link: &mut Connected) -> Result<(), Error> {
+        link.session().batch("RESET enable_nestloop").await
     }
 
     async fn keep_writers_out(&self, link: &mut Connected, table: &Named, whole: bool) -> Result<(), Error> {

@@ -24,6 +24,7 @@ use crate::{
     Error,
     destination::{Listed, Operation, OperationKind, Record},
     error::Kind,
+    fuzzing,
     graph::{
         client::Answer,
         errors::{Acts, Doing, Refusal},
@@ -32,9 +33,6 @@ use crate::{
         throttle::Signals,
     },
 };
-
-#[path = "../../../core/tests/fuzzing.rs"]
-mod fuzzing;
 
 /// In the texts of token answers; must be in no error.
 const CANARY: &str = "c4n4ry";
@@ -201,7 +199,7 @@ fn check_batch(body: &[u8]) {
 
 /// The same page as one of changes: what it leads to can be put into a batch, whatever it holds.
 fn check_changes(body: &[u8]) {
-    let list = Stream { fields: fields().to_vec(), ..Stream::default() };
+    let list = Stream { fields: fields(), ..Stream::default() };
     let mut wanted: Vec<String> = list.fields.iter().map(|f| f.name.clone()).collect();
     wanted.extend(["id", "created_at", "modified_at", "etag", "web_url"].map(str::to_owned));
     let shape = Shape::of(&list, &wanted, None).unwrap();

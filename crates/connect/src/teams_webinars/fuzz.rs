@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::fuzzing;
+
 use super::{
     attendance::{Seen, merge},
     participants::join,
     types::{Attendance, Page, Registration, Session, Webinar, single},
 };
-
-#[path = "../../../core/tests/fuzzing.rs"]
-mod fuzzing;
 
 const DICTIONARY: &[&str] = &[
     "\"id\":",

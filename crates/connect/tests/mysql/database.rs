@@ -19,11 +19,10 @@ use syncline_core::{
     batch::{BatchBuilder, Positions, RecordOp},
     convert::convert,
     schema::{Field, FieldType},
-    sync::{DeletePolicy, Deletes},
     value::Value,
 };
 
-use super::kit::{Database, connection, ident};
+use super::kit::{Database, connection, ident, unguarded};
 
 impl Database {
     async fn destination(&self) -> Arc<dyn Destination> {
@@ -229,13 +228,7 @@ fn commit(columns: &[Column], how: How, staged: usize) -> Commit {
     Commit {
         merge: Merge { how, update: names[1..].to_vec(), insert: names, update_when: None, gone: Gone::Stay },
         absent: Absent::Unknown,
-        guard: Deletes {
-            policy: DeletePolicy::Delete,
-            guard_count: 0,
-            guard_percent: 0.0,
-            out_of_filter: false,
-            detect: Default::default(),
-        },
+        guard: unguarded(),
         approved: None,
         after: Vec::new(),
         params: std::collections::BTreeMap::new(),

@@ -295,3 +295,14 @@ impl Kit for Database {
         "Größe €"
     }
 }
+
+/// Deletes that nothing holds.
+pub(crate) fn unguarded() -> syncline_core::sync::Deletes {
+    syncline_core::sync::Deletes {
+        policy: syncline_core::sync::DeletePolicy::Delete,
+        guard_count: 0,
+        guard_percent: 0.0,
+        out_of_filter: false,
+        detect: Default::default(),
+    }
+}

@@ -81,8 +81,8 @@ impl Tenant {
         self.directory.path()
     }
 
-    pub(super) fn token(&self, spec: MintSpec) -> String {
-        self.server.world().mint_user_token(&spec).unwrap()
+    pub(super) fn token(&self, spec: &MintSpec) -> String {
+        self.server.world().mint_user_token(spec).unwrap()
     }
 
     /// A connection that acts for the user with this token.
@@ -102,7 +102,7 @@ impl Tenant {
 
     /// A connection that acts for this user, with a fresh token.
     pub(super) async fn of(&self, oid: &str) -> Arc<dyn Source> {
-        let token = self.token(MintSpec { oid: oid.into(), ..MintSpec::default() });
+        let token = self.token(&MintSpec { oid: oid.into(), ..MintSpec::default() });
         self.open(self.options("on_behalf_of"), oid, &token).await.unwrap()
     }
 

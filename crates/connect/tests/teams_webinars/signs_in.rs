@@ -21,7 +21,7 @@ async fn webinars(source: &dyn Source) -> Result<Vec<Vec<String>>, Error> {
 
 /// The error of listing webinars with a token of this making.
 async fn refused(tenant: &Tenant, spec: MintSpec) -> Error {
-    let token = tenant.token(spec);
+    let token = tenant.token(&spec);
     let source = tenant.open(tenant.options("on_behalf_of"), ANN, &token).await.unwrap();
     webinars(&*source).await.unwrap_err()
 }
@@ -34,7 +34,7 @@ fn of_ann() -> MintSpec {
 async fn twenty_callers_of_one_user_share_one_exchange() {
     let tenant = Tenant::with(Switches::default()).await;
     tenant.webinar(Vec::new(), Vec::new());
-    let token = tenant.token(of_ann());
+    let token = tenant.token(&of_ann());
     let sources = join_all((0..20).map(|_| tenant.open(tenant.options("on_behalf_of"), ANN, &token))).await;
     let sources: Vec<_> = sources.into_iter().map(Result::unwrap).collect();
     let listed = join_all(sources.iter().map(|source| webinars(&**source))).await;
@@ -138,7 +138,7 @@ async fn the_credential_of_the_application_is_wrong() {
     let tenant = Tenant::with(Switches::default()).await;
     let mut options = tenant.options("on_behalf_of");
     options["auth"]["client_secret"] = "hunter2-hunter2".into();
-    let source = tenant.open(options, ANN, &tenant.token(of_ann())).await.unwrap();
+    let source = tenant.open(options, ANN, &tenant.token(&of_ann())).await.unwrap();
     let error = webinars(&*source).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unauthenticated);
     assert!(error.hint.as_ref().unwrap().contains("secret") && !format!("{error:?}").contains("hunter2"));
@@ -181,7 +181,7 @@ async fn a_licence_is_missing_or_something_is() {
         assert!(error.message.contains(&request), "{error}");
         match kind {
             Kind::LicenceRequired => {
-                assert!(error.message.contains("Teams webinar license required"), "{error}")
+                assert!(error.message.contains("Teams webinar license required"), "{error}");
             }
             _ => {
                 let hint = error.hint.unwrap();
@@ -231,7 +231,7 @@ async fn an_application_lists_registrations_for_the_user() {
     let mut options = tenant.options("on_behalf_of");
     options["registrations"] = "application".into();
     options["application"] = json!({ "client_id": other.client_id, "client_secret": "other-secret" });
-    let source = tenant.open(options, ANN, &tenant.token(of_ann())).await.unwrap();
+    let source = tenant.open(options, ANN, &tenant.token(&of_ann())).await.unwrap();
     let given = params(&[("webinar", &webinar)]);
     assert_eq!(
         list(&*source, "registrations", given, &["email"]).await.unwrap().records,
@@ -248,7 +248,7 @@ async fn registrations_known_from_notifications_are_read_one_by_one() {
     let mut options = tenant.options("on_behalf_of");
     options["registrations"] = "notified".into();
     options["registration_ids_file"] = "ids.txt".into();
-    let source = tenant.open(options, ANN, &tenant.token(of_ann())).await.unwrap();
+    let source = tenant.open(options, ANN, &tenant.token(&of_ann())).await.unwrap();
     let given = params(&[("webinar", &webinar)]);
     let listed = list(&*source, "registrations", given, &["email"]).await.unwrap();
     assert_eq!(listed.records, [["ann@x.example"]]);
@@ -303,7 +303,7 @@ async fn nothing_secret_is_shown() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let tenant = Tenant::with(Switches::default()).await;
-    let token = tenant.token(of_ann());
+    let token = tenant.token(&of_ann());
     let source = tenant.open(tenant.options("on_behalf_of"), ANN, &token).await.unwrap();
     webinars(&*source).await.unwrap();
     tenant

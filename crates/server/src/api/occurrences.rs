@@ -196,7 +196,7 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
 
 /// What is answered when something was asked for: 202, and where to look.
 pub(crate) async fn accepted(api: &Api, enqueued: Enqueued) -> Result<Response, Problem> {
-    let id = asked_for(enqueued)?;
+    let id = asked_for(&enqueued)?;
     let mut response = (StatusCode::ACCEPTED, axum::Json(shown(api, id).await?)).into_response();
     if let Ok(location) = HeaderValue::try_from(format!("{PREFIX}/occurrences/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -208,9 +208,9 @@ pub(crate) async fn accepted(api: &Api, enqueued: Enqueued) -> Result<Response, 
 ///
 /// # Errors
 /// It was refused: the key was used before, or too many wait.
-pub(crate) fn asked_for(enqueued: Enqueued) -> Result<OccurrenceId, Problem> {
+pub(crate) fn asked_for(enqueued: &Enqueued) -> Result<OccurrenceId, Problem> {
     match enqueued {
-        Enqueued::New(id) | Enqueued::Existing(id) => Ok(id),
+        Enqueued::New(id) | Enqueued::Existing(id) => Ok(*id),
         Enqueued::KeyReused => {
             Err(Problem::new(Code::KeyReused, "this idempotency key was used for something else")
                 .hint("take a new key for each thing that you ask for"))

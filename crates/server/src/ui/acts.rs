@@ -101,7 +101,7 @@ async fn run(
     };
     let enqueued =
         ui.api.control.start(&Subject::sync(name.clone()), &options, None, &visitor.caller.name).await?;
-    occurrences::asked_for(enqueued)?;
+    occurrences::asked_for(&enqueued)?;
     Ok(flash::back(&headers, &address(&name), Done::Started))
 }
 

@@ -285,8 +285,13 @@ fn quotas(budgets: &Budgets) -> Vec<Quota> {
         all.iter().flat_map(|budget| budget.windows().into_iter().map(move |window| (budget.name(), window)));
     let quota = |(name, (limit, used)): (&str, (syncline_core::budget::Limit, u64))| {
         let left = limit.units.saturating_sub(used);
-        let text =
-            format!("{} of {} per {}", count(left), count(limit.units), span(limit.window.as_secs_f64()));
+        let window = match limit.window.as_secs() {
+            60 => "a minute".to_owned(),
+            3_600 => "an hour".to_owned(),
+            86_400 => "a day".to_owned(),
+            _ => format!("in {}", span(limit.window.as_secs_f64())),
+        };
+        let text = format!("{} of {} {window}", count(left), count(limit.units));
         Quota { name: name.to_owned(), text, used: used.min(limit.units), limit: limit.units }
     };
     windows.map(quota).collect()

@@ -244,7 +244,7 @@ async fn make(
     let options = StartOptions { mode: form.get("mode").map(str::to_owned), ..StartOptions::default() };
     let subject = Subject::sync(name.clone());
     options.fit(&subject, Some(&sync)).map_err(Fault::bad)?;
-    ui.begin_plan(&name, options)?;
+    ui.begin_plan(&name, &options)?;
     Ok(flash::go(&headers, &format!("{}/plan", address(&name))))
 }
 
@@ -298,7 +298,7 @@ async fn run(
     let options = StartOptions { plan_digest: Some(made.digest.clone()), ..entry.options.clone() };
     let enqueued =
         ui.api.control.start(&Subject::sync(name.clone()), &options, None, &visitor.caller.name).await?;
-    occurrences::asked_for(enqueued)?;
+    occurrences::asked_for(&enqueued)?;
     Ok(flash::back(&headers, &address(&name), Done::Started))
 }
 

@@ -84,7 +84,7 @@ impl Ui {
     ///
     /// # Errors
     /// One is being made, or too many are.
-    pub(crate) fn begin_plan(&self, sync: &str, options: StartOptions) -> Result<(), Fault> {
+    pub(crate) fn begin_plan(&self, sync: &str, options: &StartOptions) -> Result<(), Fault> {
         let place = self.api.look()?;
         let (at, began) = (self.api.clock.now(), self.api.clock.elapsed());
         let entry = |state| Entry { options: options.clone(), at, began, state };

@@ -333,7 +333,7 @@ async fn retry(
 ) -> Result<Response, Fault> {
     let run = ui.run(&id).await?;
     let enqueued = ui.api.control.retry_failed(run.id, None, &visitor.caller.name).await?;
-    occurrences::asked_for(enqueued)?;
+    occurrences::asked_for(&enqueued)?;
     Ok(flash::back(&headers, &address(Partition::sync_of(&run.sync)), Done::Retried))
 }
 

@@ -74,7 +74,8 @@ impl Claims {
         {
             return Err("it lacks the scope that this service asks for");
         }
-        let (Some(owner), Some(tenant)) = (self.oid.filter(is_id), self.tid.filter(is_id)) else {
+        let (Some(owner), Some(tenant)) = (self.oid.filter(|id| is_id(id)), self.tid.filter(|id| is_id(id)))
+        else {
             return Err("it does not say who its user is (oid and tid)");
         };
         if options.tenant.as_ref().is_some_and(|ours| !ours.eq_ignore_ascii_case(&tenant)) {
@@ -84,7 +85,7 @@ impl Claims {
     }
 }
 
-fn is_id(text: &String) -> bool {
+fn is_id(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= ID_CHARS_MAX && !text.chars().any(char::is_control)
 }
 

@@ -280,6 +280,9 @@ impl<S: Server> Loading<S> {
             self.run(&self.server.dialect().drop_table(&self.tables.staging)).await?;
             self.staged = false;
         }
+        if self.tables.in_session() {
+            self.server.merged(&mut self.link).await?;
+        }
         for (number, statement) in (1..).zip(&commit.after) {
             let dialect = self.server.dialect();
             let of_statement = |e: Error| e.context(format_args!("statement {number} of after"));

@@ -106,6 +106,12 @@ pub trait Server: Send + Sync + 'static {
         Ok(())
     }
 
+    /// In the transaction, after the merge of a staging table that goes with its session: takes back what
+    /// [`staged`](Self::staged) set for it, before the user's statements run.
+    async fn merged(&self, _link: &mut Self::Link) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Before the transaction: whatever can be done to the staging table that will take the table's place (indexes).
     async fn before_swap(&self, _link: &mut Self::Link, _stage: &Stage<'_>) -> Result<(), Error> {
         Ok(())
