@@ -160,8 +160,8 @@ fn unknown_and_missing_keys() {
     check_sync(
         "    from:\n    to: l\n    fields: [a, b]\n",
         &[
-            "6:9: syncs.s.from must be a map with the keys connection, table, query, mass_query, key, cursor, overlap, lag, tombstone, filter, not nothing",
-            r#"7:9: syncs.s.to must be a map with the keys connection, list, table, path, schema, match, update, insert, update_when, after, lock_timeout, parallel, not "l""#,
+            "6:9: syncs.s.from must be a map with the keys connection, table, query, resource, list, mass_query, key, cursor, overlap, lag, tombstone, filter, not nothing",
+            r#"7:9: syncs.s.to must be a map with the keys connection, list, table, path, schema, match, update, insert, update_when, partition, after, lock_timeout, parallel, not "l""#,
             "8:13: syncs.s.fields must be a map from names to source columns, not a list",
         ],
     );

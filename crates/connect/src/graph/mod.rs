@@ -1,7 +1,7 @@
 //! Microsoft Graph v1.0, for every connector that goes through it: signing in, one request, its quota, its errors.
 //!
 //! A workload (lists, webinars) brings the words of its errors and the permissions it needs as data
-//! ([`errors::Doing`]), its quota ([`config::Config::windows`]) and the meaning of the answers; nothing here knows what a
+//! (`errors::Doing`), its quota (`config::Config::windows`) and the meaning of the answers; nothing here knows what a
 //! list is. Facts: `microsoft-graph.md` §1, §3 and §5.
 //!
 //! Vendor pages: <https://learn.microsoft.com/graph/errors>, <https://learn.microsoft.com/graph/throttling>,

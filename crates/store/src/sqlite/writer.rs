@@ -82,12 +82,15 @@ impl Writer {
         queue.waiting.drain(..some).collect()
     }
 
-    fn commit(&self, mut writes: Vec<Box<dyn Write>>) {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let committed = together(&mut connection, &mut writes);
-        for write in writes {
-            write.end(committed.as_ref().err().map(Fault::again));
-        }
+    fn commit(&self, writes: &mut [Box<dyn Write>]) -> Result<(), Fault> {
+        together(&mut self.connection.lock().unwrap_or_else(PoisonError::into_inner), writes)
+    }
+}
+
+/// Tells those who wrote what became of it.
+fn tell(writes: Vec<Box<dyn Write>>, committed: &Result<(), Fault>) {
+    for write in writes {
+        write.end(committed.as_ref().err().map(Fault::again));
     }
 }
 
@@ -124,13 +127,18 @@ struct Turn {
 impl Turn {
     /// Commits what waits, until nothing does.
     fn work(mut self) {
+        let mut writes = self.writer.next();
         loop {
-            let writes = self.writer.next();
-            if writes.is_empty() {
+            let committed = self.writer.commit(&mut writes);
+            let next = self.writer.next();
+            if next.is_empty() {
+                // Whoever is answered may drop the store, which closes its file: this thread must not keep it open.
                 self.ended = true;
-                return;
+                drop(self);
+                return tell(writes, &committed);
             }
-            self.writer.commit(writes);
+            tell(writes, &committed);
+            writes = next;
         }
     }
 }
@@ -239,7 +247,8 @@ mod tests {
             writes.push(Box::new(One { write: Some(insert(n)), after, done: None, answer }));
             answers.push(answered);
         }
-        writer.commit(writes);
+        let committed = writer.commit(&mut writes);
+        tell(writes, &committed);
         let outcomes = answers.into_iter().map(|answered| match answered.blocking_recv().unwrap().unwrap() {
             Ok(done) => done.to_string(),
             Err(Fault::NotEmpty) => "refused".to_owned(),
@@ -262,7 +271,9 @@ mod tests {
         let dangling =
             |transaction: &Transaction<'_>| Ok(transaction.execute("INSERT INTO late VALUES (7)", [])?);
         let bad = One { write: Some(dangling), after, done: None, answer };
-        writer.commit(vec![Box::new(good), Box::new(bad)]);
+        let mut writes: Vec<Box<dyn Write>> = vec![Box::new(good), Box::new(bad)];
+        let committed = writer.commit(&mut writes);
+        tell(writes, &committed);
         assert!(matches!(first.blocking_recv(), Ok(Ok(Err(Fault::Sql(_))))));
         assert!(matches!(second.blocking_recv(), Ok(Ok(Err(Fault::Sql(_))))));
         assert_eq!(held(&writer), [0; 0]);
