@@ -225,6 +225,13 @@ impl Control {
         let sync = sync_of(&project, &asked.sync)?.clone();
         fits(&sync, &sync.params, &asked.params)?;
         let owner = asked.caller.user.as_ref().map(|user| user.owner.clone());
+        if owner.is_some() && !sync.to.table.partition.iter().any(|(_, param)| param == OWNER) {
+            return Err(Refused::Unfit(format!(
+                "sync {:?} has no column for its owner, so each user would remove what another one sees: name one in \
+                 to.partition, such as owner_id: owner",
+                sync.name
+            )));
+        }
         let partition = Partition { params: asked.params, owner };
         // what is left to be missing is the owner
         params::check(&sync, &partition).map_err(|error| Refused::ParamsMissing(error.to_string()))?;

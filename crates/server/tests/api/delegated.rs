@@ -247,6 +247,8 @@ async fn programs_run_what_names_no_owner() {
     let token = stage.world.token("ci", &[Scope::Run]).await;
     let ended = stage.ask(&token, "shared", session("1")).await.ok(200);
     assert_eq!(ended["outcome"], "synced");
+    // a user's load would remove what the others see
+    stage.ask(&stage.token(ANN), "shared", session("1")).await.problem(422, "not_fitting");
     let owned = stage.ask(&token, "people", session("1")).await.problem(422, "params_missing");
     assert!(owned["detail"].as_str().is_some_and(|detail| detail.contains("owner")), "{owned}");
     // without values there is nothing that could wait for a node
